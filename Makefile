@@ -1,0 +1,31 @@
+# Everything from nothing: `make install` builds .venv, `make test` also tests it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install test lint benchmark clean
+
+install: .venv/installed
+
+# Rebuilt only when what it is made from has changed.
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
+	  f"faceprobe needs Python 3.10 to 3.13, {sys.executable} is {v[0]}.{v[1]}: run `make install PYTHON=python3.12`")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: install
+	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks.compare
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

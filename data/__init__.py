@@ -1,0 +1,1 @@
+"""Images and labels: manifests, dataset readers, splits. Knows nothing of models."""

@@ -1,0 +1,52 @@
+"""Write whole or not at all: a reader sees the old file or the new one, never half of one."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+PRIVATE = 0o600  # embeddings and predictions are about people: readable by their owner alone
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that replaces it when the block ends without an exception.
+
+    The bytes reach the disk (fsync of the file, then of its folder) before `path` changes, so a power cut leaves the
+    old content or the new one. On any exception, Ctrl-C included, the temporary file is removed and `path` is as it was.
+
+    Parameters
+    ----------
+    path : the file to replace or create; its folder must exist.
+    mode : permission bits of a new file, less the umask.
+
+    Raises
+    ------
+    OSError : as the file system says, e.g. ENOSPC on a full disk.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o666) -> None:
+    """Replace `path` by `text` in UTF-8, atomically."""
+    with atomic_write(path, mode=mode) as file:
+        file.write(text.encode("utf-8"))

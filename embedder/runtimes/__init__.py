@@ -1,0 +1,1 @@
+"""What executes a graph. Each module offers one class with `embed(faces) -> (n, ...)`."""

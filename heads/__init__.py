@@ -1,0 +1,1 @@
+"""Vectors and labels to predictions: heads, metrics, comparison, bundles, scoring."""

@@ -1,0 +1,5 @@
+"""faceprobe: the command line."""
+
+
+def main() -> None:
+    """Run the command line."""
