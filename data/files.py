@@ -14,8 +14,8 @@ PRIVATE = 0o600  # embeddings and predictions are about people: readable by thei
 def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
 
-    The bytes reach the disk (fsync of the file, then of its folder) before `path` changes, so a power cut leaves the
-    old content or the new one. On any exception, Ctrl-C included, the temporary file is removed and `path` is as it was.
+    The bytes reach the disk before `path` changes (fsync of the file, then of its folder), so a power cut leaves the
+    old content or the new one. On any exception, Ctrl-C included, the temporary file goes and `path` is as it was.
 
     Parameters
     ----------

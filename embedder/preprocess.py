@@ -1,0 +1,179 @@
+"""From a file's bytes to what a backbone sees: decode, crop, normalise.
+
+A picture is uint8 RGB of shape (height, width, 3) from `decode` until `normalize`, the one place that knows
+units. Nothing here guesses from values.
+"""
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Picture = NDArray[np.uint8]
+
+# Goes into every fingerprint: change it whenever `decode` gives other pixels for the same bytes.
+DECODE = "rgb8, upright by exif, first frame, alpha ignored"
+
+MIN_SIDE = 16  # pixels; a face of less has no features for any backbone (the smallest published face tests use 16 x 16)
+MAX_PIXELS = 178_000_000  # 534 MB as RGB: more than most cameras give, and just below what Pillow refuses as a bomb
+LARGE_PIXELS = 24_000_000  # above this pictures are decoded one at a time, so threads do not multiply the memory
+
+_one_large_picture = threading.Lock()
+
+# MAX_PIXELS is the limit here: a warning below it is noise, and so is OpenCV's log line for a file that gets a status.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+cv2.setNumThreads(1)  # pictures are read in parallel already
+
+
+class ImageRejected(Exception):
+    """A file that gives no face picture; `status` is one word for counting, `reason` a sentence for people."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def decode(content: bytes) -> Picture:
+    """Decode any common image file.
+
+    16-bit is scaled to 8, grey and palette become RGB, CMYK is converted, the orientation of EXIF is applied, an
+    alpha channel is ignored, an animation gives its first frame.
+
+    Parameters
+    ----------
+    content : the bytes of a file.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), uint8, RGB.
+
+    Raises
+    ------
+    ImageRejected : `unreadable` for what is no image or a truncated one (`cv2.imread` fills the missing part with
+        grey, `cv2.imdecode` refuses), `too_large`, `too_small`.
+    """
+    width, height = _size_from_header(content)
+    if width * height > MAX_PIXELS:
+        raise ImageRejected("too_large", f"{width} x {height} pixels, the limit is {MAX_PIXELS // 10**6} megapixels")
+    if min(width, height) < MIN_SIDE:
+        raise ImageRejected("too_small", f"{width} x {height} pixels, the least is {MIN_SIDE} on a side")
+    if width * height > LARGE_PIXELS:
+        with _one_large_picture:
+            return _decode(content)
+    return _decode(content)
+
+
+def _size_from_header(content: bytes) -> tuple[int, int]:
+    if not content:
+        raise ImageRejected("unreadable", "the file is empty")
+    try:
+        with Image.open(io.BytesIO(content)) as header:
+            return header.size
+    except Image.DecompressionBombError:
+        raise ImageRejected("too_large", f"more than {MAX_PIXELS // 10**6} megapixels") from None
+    except Exception:  # noqa: BLE001  Pillow's readers raise whatever a damaged header leads them to
+        raise ImageRejected("unreadable", "not an image, or one of a format unknown here") from None
+
+
+def _decode(content: bytes) -> Picture:
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise ImageRejected("unreadable", f"cannot be decoded: {error.err}") from None
+    if picture is None:
+        raise ImageRejected("unreadable", "truncated, damaged, or of a kind OpenCV does not decode")
+    return picture.astype(np.uint8, copy=False)
+
+
+def letterbox(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Scale into `size` keeping the proportions, bilinear, centred on black; as deepface does.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (height, width, 3), uint8.
+    size : (height, width) wanted.
+    """
+    return _letterbox(picture, size, cv2.INTER_LINEAR)
+
+
+def letterbox_gray_lanczos(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Grey (ITU-R 601) and letterboxed by Lanczos over 8 x 8 pixels: shape (height, width), uint8."""
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    return _letterbox(gray, size, cv2.INTER_LANCZOS4)
+
+
+def _letterbox(picture: Picture, size: tuple[int, int], interpolation: int) -> Picture:
+    height, width = picture.shape[:2]
+    factor = min(size[0] / height, size[1] / width)
+    inner = max(1, int(height * factor)), max(1, int(width * factor))
+    resized = cv2.resize(picture, inner[::-1], interpolation=interpolation).astype(np.uint8, copy=False)
+    if inner == size:
+        return resized
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas = np.zeros((*size, *picture.shape[2:]), np.uint8)
+    canvas[top : top + inner[0], left : left + inner[1]] = resized
+    return canvas
+
+
+CROPS: dict[str, Callable[[Picture, tuple[int, int]], Picture]] = {
+    "whole picture, letterbox, bilinear": letterbox,
+    "whole picture, letterbox, gray, lanczos": letterbox_gray_lanczos,
+}
+
+# (x - offset) / scale on 0..255, by deepface's names
+NORMALIZATIONS = {
+    "raw": (0.0, 1.0),
+    "base": (0.0, 255.0),
+    "ArcFace": (127.5, 128.0),
+    "Facenet2018": (127.5, 127.5),
+}
+
+
+def normalize(faces: Picture, *, normalization: str, channel_order: str, layout: str) -> NDArray[np.float32]:
+    """Turn face crops into a graph's input.
+
+    Parameters
+    ----------
+    faces : ndarray of shape (n, height, width, 3), uint8, RGB.
+    normalization : a key of NORMALIZATIONS.
+    channel_order : "RGB" or "BGR", as the graph was trained.
+    layout : "NHWC" or "NCHW".
+
+    Returns
+    -------
+    ndarray of shape (n, height, width, 3) or (n, 3, height, width), float32, contiguous.
+    """
+    offset, scale = NORMALIZATIONS[normalization]
+    ordered = faces[..., ::-1] if channel_order == "BGR" else faces
+    if layout == "NCHW":
+        ordered = ordered.transpose(0, 3, 1, 2)
+    values = ordered.astype(np.float32, order="C")
+    if offset:
+        values -= np.float32(offset)
+    if scale != 1.0:
+        values /= np.float32(scale)
+    return values
+
+
+def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
+    """A file's size and times as of its opening, and its bytes.
+
+    Raises
+    ------
+    ImageRejected : `missing` if it is not there, `unreadable` with the system's words otherwise.
+    """
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()), file.read()
+    except FileNotFoundError:
+        raise ImageRejected("missing", "no such file") from None
+    except OSError as error:
+        raise ImageRejected("unreadable", f"cannot be read: {error.strerror}") from None

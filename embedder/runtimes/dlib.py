@@ -1,0 +1,79 @@
+"""dlib's face recognition network, in several processes: it holds Python's lock while it computes.
+
+Its weights come with the PyPI package face_recognition_models, whose import needs a module that newer setuptools
+lack; the files are found without importing it.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import BackboneError
+from embedder.preprocess import Picture
+from embedder.spec import BackboneSpec
+
+LIBRARY = "dlib-bin"
+WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
+CHUNK = 8  # faces per message to a process: half a second of work
+IN_PROCESS = 8  # starting processes takes longer than this many faces
+
+
+class DlibRuntime:
+    """128-d vectors of faces of 150 x 150 pixels (He et al. 2016's ResNet of 29 layers, by D. King)."""
+
+    def __init__(self, weights: Path, *, cores: int) -> None:
+        self._weights = str(weights)
+        self._cores = cores
+
+    def embed(self, faces: Picture) -> NDArray[np.float32]:
+        """Faces (n, 150, 150, 3) uint8 RGB to (n, 128) float32."""
+        if self._cores == 1 or len(faces) <= IN_PROCESS:
+            return _embed_chunk(self._weights, faces)
+        import joblib
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        chunks = (faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK))
+        parallel = joblib.Parallel(n_jobs=self._cores, max_nbytes=None)
+        try:
+            return np.concatenate(parallel(joblib.delayed(_embed_chunk)(self._weights, chunk) for chunk in chunks))
+        except TerminatedWorkerError:
+            raise BackboneError(
+                "a process of Dlib was killed, perhaps for want of memory: run the same command again to go on"
+            ) from None
+
+    def close(self) -> None:
+        """joblib keeps its processes for the next batch and ends them when idle."""
+
+
+@functools.lru_cache(maxsize=1)
+def _network(weights: str) -> Any:
+    import dlib
+
+    return dlib.face_recognition_model_v1(weights)
+
+
+def _embed_chunk(weights: str, faces: Picture) -> NDArray[np.float32]:
+    network = _network(weights)
+    return np.array([network.compute_face_descriptor(face) for face in faces], np.float32)
+
+
+def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, DlibRuntime]:
+    """Find dlib and its weights.
+
+    Raises
+    ------
+    BackboneError : says which package is missing.
+    """
+    found = importlib.util.find_spec("face_recognition_models")
+    if importlib.util.find_spec("dlib") is None or found is None:
+        raise BackboneError("Dlib needs dlib and its weights: pip install dlib-bin face_recognition_models")
+    folders = found.submodule_search_locations or []
+    files = [path for folder in folders if (path := Path(folder) / "models" / WEIGHTS).is_file()]
+    if not files:
+        raise BackboneError(f"face_recognition_models is installed without {WEIGHTS}: install it again")
+    return dataclasses.replace(spec, weights=files[0]), DlibRuntime(files[0], cores=cores)
