@@ -80,7 +80,7 @@ def _complete(spec: BackboneSpec, shape: list[Any]) -> tuple[BackboneSpec, int]:
     """Fill layout and input size from the graph's input shape, e.g. ['N', 3, 112, 112]."""
     if len(shape) != 4:
         raise BackboneError(f"{spec.weights} takes input of shape {shape}; expected one batch of images, 4 sides")
-    layout = spec.layout or {1: "NCHW", 3: "NHWC"}.get(shape.index(3) if 3 in shape else -1, "")
+    layout = spec.layout or ("NCHW" if shape[1] == 3 else "NHWC" if shape[3] == 3 else "")
     if not layout:
         raise BackboneError(f"{spec.name}: add layout=NCHW or layout=NHWC, the graph's input {shape} does not tell")
     sides = shape[2:] if layout == "NCHW" else shape[1:3]

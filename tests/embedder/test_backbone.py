@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import pytest
+
+from data.errors import BackboneError
+from embedder.backbone import load_backbone, resolve_backbone
+from tests.fakes import write_mean_colour_onnx
+
+DLIB_GOLDEN = [-0.053425, 0.122270, 0.062429, 0.009471]
+MOBILEFACENET_GOLDEN = [0.248359, -0.057049, 0.206269, 0.151833]
+SETTINGS = {"channel_order": "RGB", "normalization": "base"}
+
+
+@pytest.fixture
+def faces():
+    rng = np.random.default_rng(0)
+    return list(rng.integers(0, 256, (11, 16, 16, 3), np.uint8))
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    path = write_mean_colour_onnx(tmp_path / "mean.onnx")
+    path.with_suffix(".json").write_text(json.dumps({"name": "MeanColour", "dim": 3, "licence": "ours", **SETTINGS}))
+    return path
+
+
+def test_unknown_backbone_names_those_known():
+    with pytest.raises(BackboneError, match=r"unknown backbone 'ArcFacs'; known are Dlib, pixels, .*\.onnx"):
+        load_backbone("ArcFacs")
+
+
+def test_missing_onnx_file_is_said(tmp_path):
+    with pytest.raises(BackboneError, match="no file"):
+        load_backbone(str(tmp_path / "absent.onnx"))
+
+
+def test_onnx_embeds_what_its_graph_computes(onnx_file, faces):
+    with load_backbone(str(onnx_file)) as backbone:
+        vectors = backbone.embed(faces)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, np.mean(faces, axis=(1, 2)) / 255, rtol=1e-5)
+
+
+def test_sidecar_is_kept_in_the_spec(onnx_file):
+    spec = load_backbone(str(onnx_file)).spec
+    assert (spec.name, spec.dim, spec.input_size) == ("MeanColour", (3,), (16, 16))
+    assert spec.recorded["licence"] == "ours"
+    assert spec.recorded["weights_bytes"] == onnx_file.stat().st_size
+
+
+def test_settings_after_commas_stand_in_for_a_sidecar(tmp_path, faces):
+    path = write_mean_colour_onnx(tmp_path / "with, comma.onnx")
+    backbone = load_backbone(f"{path},channel_order=BGR,normalization=raw,name=Mean")
+    assert (backbone.spec.name, backbone.spec.normalization) == ("Mean", "raw")
+    np.testing.assert_allclose(backbone.embed(faces), np.mean(faces, axis=(1, 2))[:, ::-1], rtol=1e-5)
+
+
+def test_settings_overrule_the_sidecar_and_change_the_fingerprint(onnx_file):
+    plain = load_backbone(str(onnx_file)).spec
+    changed = load_backbone(f"{onnx_file},normalization=ArcFace").spec
+    assert (plain.normalization, changed.normalization) == ("base", "ArcFace")
+    assert plain.fingerprint != changed.fingerprint
+
+
+def test_other_weights_have_another_fingerprint(tmp_path):
+    one = write_mean_colour_onnx(tmp_path / "a.onnx")
+    other = tmp_path / "b.onnx"
+    other.write_bytes(one.read_bytes().replace(b"mean colour", b"mean-colour"))
+    settings = ",channel_order=RGB,normalization=raw,name=same"
+    assert load_backbone(f"{one}{settings}").spec.fingerprint != load_backbone(f"{other}{settings}").spec.fingerprint
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+def test_layout_and_batch_size_of_the_graph_do_not_matter(tmp_path, faces, layout, batch):
+    path = write_mean_colour_onnx(tmp_path / "m.onnx", batch=batch, layout=layout)
+    vectors = load_backbone(f"{path},channel_order=RGB,normalization=raw").embed(faces)
+    np.testing.assert_allclose(vectors, np.mean(faces, axis=(1, 2)), rtol=1e-5)
+
+
+def test_input_size_may_be_left_to_the_settings(tmp_path, faces):
+    path = write_mean_colour_onnx(tmp_path / "m.onnx", side="S")
+    with pytest.raises(BackboneError, match="input_size"):
+        load_backbone(f"{path},channel_order=RGB,normalization=raw")
+    backbone = load_backbone(f"{path},channel_order=RGB,normalization=raw,input_size=16x16")
+    assert backbone.embed(faces).shape == (11, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "needs channel_order"),
+        ({"channel_order": "RGB"}, "needs normalization"),
+        ({**SETTINGS, "channel_order": "GBR"}, "found GBR"),
+        ({**SETTINGS, "dim": 512}, "described as 512-d, its graph gives 3-d"),
+        ({**SETTINGS, "input_size": [112, 112]}, "mend layout or input_size"),
+        ({**SETTINGS, "layout": "NHWC"}, "mend layout or input_size"),
+        ({**SETTINGS, "dim": "many"}, "dim of m.onnx must be"),
+        ({**SETTINGS, "colour": "RGB"}, "unknown settings colour"),
+    ],
+)
+def test_sidecar_that_does_not_fit_is_refused(tmp_path, settings, message):
+    path = write_mean_colour_onnx(tmp_path / "m.onnx")
+    path.with_suffix(".json").write_text(json.dumps(settings))
+    with pytest.raises(BackboneError, match=message):
+        load_backbone(str(path))
+
+
+def test_sidecar_that_is_no_json_is_refused(tmp_path):
+    path = write_mean_colour_onnx(tmp_path / "m.onnx")
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(BackboneError, match="not readable JSON"):
+        load_backbone(str(path))
+
+
+def test_file_that_is_no_onnx_is_refused(tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(BackboneError, match="cannot be opened as an ONNX model"):
+        load_backbone(f"{path},channel_order=RGB,normalization=raw")
+
+
+def test_named_backbones_take_no_settings():
+    with pytest.raises(BackboneError, match="Dlib has no settings"):
+        resolve_backbone("Dlib,normalization=base")
+
+
+def test_no_faces_give_no_rows(onnx_file):
+    assert load_backbone(str(onnx_file)).embed([]).shape == (0, 3)
+
+
+def test_pixels_are_the_gray_picture_itself():
+    picture = np.full((200, 200, 3), (200, 100, 50), np.uint8)
+    rows = load_backbone("pixels").embed([picture, picture])
+    assert rows.shape == (2, 128, 128)
+    assert rows.dtype == np.uint8
+    assert np.unique(rows).tolist() == [124]  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+
+
+def gradient(side: int = 200) -> np.ndarray:
+    """A picture that anyone can draw again: golden values are of it."""
+    y, x = np.mgrid[:side, :side]
+    return np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
+
+
+def test_dlib_gives_its_canonical_numbers_in_one_process_or_several():
+    backbone = load_backbone("Dlib", cores=2)
+    vectors = backbone.embed([gradient()] * 9)  # more than IN_PROCESS
+    np.testing.assert_allclose(vectors[0, :4], DLIB_GOLDEN, atol=1e-4)
+    np.testing.assert_array_equal(vectors, np.repeat(backbone.embed([gradient()]), 9, axis=0))
+
+
+def test_mobilefacenet_gives_its_canonical_numbers(shared):
+    with load_backbone(str(shared / "weights" / "mobilefacenet_arcface.onnx")) as backbone:
+        vectors = backbone.embed([gradient()])
+    np.testing.assert_allclose(vectors[0, :4], MOBILEFACENET_GOLDEN, atol=1e-3)
+
+
+def test_row_depends_on_its_own_face_alone_to_the_bit(shared):
+    rng = np.random.default_rng(1)
+    faces = list(rng.integers(0, 256, (7, 112, 112, 3), np.uint8))
+    name = str(shared / "weights" / "mobilefacenet_arcface.onnx")
+    together = load_backbone(name, cores=1).embed(faces)
+    with load_backbone(name, cores=3) as backbone:
+        np.testing.assert_array_equal(backbone.embed(faces[::-1]), together[::-1])
+        np.testing.assert_array_equal(np.concatenate([backbone.embed([face]) for face in faces]), together)

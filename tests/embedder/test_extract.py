@@ -1,0 +1,216 @@
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.errors import BackboneError, StoreError
+from embedder import extract as extract_module
+from embedder.extract import NOT_REACHED, extract
+from embedder.preprocess import decode, read_file
+from embedder.store import open_store
+from tests.fakes import embedded, fake_backbone
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "store", create=True)
+
+
+@pytest.fixture
+def images(tmp_path, draw_image):
+    """Twelve pictures: ten different ones, a copy of the first, and a file that is none."""
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for number in range(10):
+        draw_image(folder / f"{number}.png", seed=number)
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "text.png").write_text("not a picture")
+    return list_images(folder)
+
+
+def list_images(folder) -> pd.DataFrame:
+    names = sorted(os.listdir(folder))
+    return pd.DataFrame({"image_id": names, "path": [str(folder / name) for name in names]})
+
+
+def test_every_image_gets_one_status_in_input_order(images, store):
+    report = extract(images, [fake_backbone()], store)
+    assert report.images["image_id"].tolist() == images["image_id"].tolist()
+    assert report.statuses == {"ok": 11, "unreadable": 1}
+    (failure,) = report.failures.to_dict("records")
+    assert failure["image_id"] == "text.png"
+    assert "not an image" in failure["reason"]
+
+
+def test_equal_bytes_are_embedded_once(images, store):
+    backbone = fake_backbone()
+    report = extract(images, [backbone], store)
+    assert embedded(backbone) == report.embedded["fake"] == 10
+    assert report.copies == 1
+
+
+def test_vectors_belong_to_their_images(images, store):
+    backbone = fake_backbone()
+    report = extract(images, [backbone], store)
+    rows, vectors = store.read(backbone.spec.fingerprint, report.images["sha256"])
+    for position, vector in zip(rows.index, vectors, strict=True):
+        picture = decode(read_file(images["path"][position])[1])
+        np.testing.assert_array_equal(vector, backbone.embed([picture])[0])
+
+
+def test_images_are_decoded_once_for_all_backbones(images, store, monkeypatch):
+    decoded = []
+    original = extract_module.decode
+    monkeypatch.setattr(extract_module, "decode", lambda content: decoded.append(1) or original(content))
+    report = extract(images.head(10), [fake_backbone(), fake_backbone(name="other", normalization="base")], store)
+    assert len(decoded) == 10
+    assert report.embedded == {"fake": 10, "other": 10}
+
+
+def test_second_run_reads_nothing(images, store, monkeypatch):
+    extract(images, [fake_backbone()], store)
+    monkeypatch.setattr(extract_module, "read_file", lambda path: pytest.fail(f"{path} was read again"))
+    report = extract(images, [fake_backbone()], store)
+    assert report.known == len(images)
+    assert report.statuses == {"ok": 11, "unreadable": 1}
+    assert not report.embedded
+
+
+def test_second_run_does_only_what_is_missing(images, store, draw_image, tmp_path):
+    extract(images.head(5), [fake_backbone()], store)
+    draw_image(tmp_path / "faces" / "new.png", seed=99)
+    backbone = fake_backbone()
+    report = extract(list_images(tmp_path / "faces"), [backbone], store)
+    assert report.known == 5
+    assert embedded(backbone) == 6  # of 13 files 5 are known, 1 is a copy, 1 no picture
+
+
+def test_further_backbone_is_added_without_embedding_the_first_again(images, store):
+    extract(images, [fake_backbone()], store)
+    first, second = fake_backbone(), fake_backbone(name="other", normalization="base")
+    report = extract(images, [first, second], store)
+    assert (embedded(first), embedded(second)) == (0, 10)
+    assert report.known == 0
+
+
+def test_changed_file_is_embedded_again(images, store, draw_image):
+    extract(images, [fake_backbone()], store)
+    draw_image(Path(images["path"][0]), seed=77)
+    report = extract(images, [fake_backbone()], store)
+    assert report.known == len(images) - 1
+    assert report.embedded["fake"] == 1
+
+
+def test_moved_file_is_recognised_by_its_content(images, store, tmp_path):
+    extract(images, [fake_backbone()], store)
+    (tmp_path / "faces").rename(tmp_path / "elsewhere")
+    report = extract(list_images(tmp_path / "elsewhere"), [fake_backbone()], store)
+    assert report.known == 0
+    assert not report.embedded
+    assert report.statuses == {"ok": 11, "unreadable": 1}
+
+
+def test_file_that_vanished_is_missing_and_tried_again(images, store, draw_image):
+    os.unlink(images["path"][0])
+    report = extract(images, [fake_backbone()], store)
+    assert report.failures["status"].tolist() == ["missing", "unreadable"]
+    draw_image(Path(images["path"][0]), seed=3)
+    assert extract(images, [fake_backbone()], store).statuses["ok"] == 11
+
+
+def test_blocks_and_shards_lose_nothing(images, store, monkeypatch):
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(extract_module, "SHARD_ROWS", 3)
+    progress = []
+    report = extract(images, [fake_backbone()], store, on_progress=progress.append)
+    assert sum(progress) == len(images)
+    assert len(list(store.path.glob("images/*.parquet"))) >= 3
+    rows, _ = store.read(report_fingerprint(), report.images["sha256"])
+    assert len(rows) == 11
+
+
+def report_fingerprint() -> str:
+    return fake_backbone().spec.fingerprint
+
+
+def test_store_is_the_same_whatever_the_blocks(images, tmp_path, monkeypatch):
+    def content(name: str) -> dict[str, bytes]:
+        store = open_store(tmp_path / name, create=True)
+        report = extract(images, [fake_backbone()], store)
+        rows, vectors = store.read(report_fingerprint(), report.images["sha256"])
+        return {sha: vector.tobytes() for sha, vector in zip(rows["sha256"], vectors, strict=True)}
+
+    whole = content("whole")
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(extract_module, "SHARD_ROWS", 2)
+    assert content("pieces") == whole
+
+
+def test_interrupt_keeps_what_is_done(images, store, monkeypatch):
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+
+    def interrupt_later(n: int, done=[0]) -> None:  # noqa: B006
+        done[0] += n
+        if done[0] == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    report = extract(images, [fake_backbone()], store, on_progress=interrupt_later)
+    assert report.interrupted
+    assert report.statuses == {"ok": 4, NOT_REACHED: len(images) - 4}
+    continued = extract(images, [fake_backbone()], store)
+    assert continued.known == 4
+    assert continued.statuses == {"ok": 11, "unreadable": 1}
+
+
+def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch):
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    backbone = fake_backbone()
+    embed = backbone._runtime.embed
+
+    def fail_at_the_fourth(faces):
+        if embedded(backbone) == 3:
+            raise BackboneError("its process was killed")
+        return embed(faces)
+
+    backbone._runtime.embed = fail_at_the_fourth
+    with pytest.raises(BackboneError):
+        extract(images, [backbone], store)
+    assert len(store.rows(report_fingerprint())) == 3
+
+
+def test_full_disk_is_one_clear_error_and_keeps_what_is_done(images, store, monkeypatch):
+    extract(images.head(4), [fake_backbone()], store)
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(StoreError, match="No space left on device"):
+        extract(images, [fake_backbone()], store)
+    monkeypatch.undo()
+    assert len(store.rows(report_fingerprint())) == 4
+
+
+def test_no_more_than_two_blocks_are_read_ahead(images, store, monkeypatch):
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 2)
+    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    read = []
+    original = extract_module.read_file
+    monkeypatch.setattr(extract_module, "read_file", lambda path: read.append(path) or original(path))
+    backbone = fake_backbone()
+    lead = []
+    embed = backbone._runtime.embed
+    backbone._runtime.embed = lambda faces: lead.append(len(read) - embedded(backbone)) or embed(faces)
+    extract(images, [backbone], store)
+    assert threading.active_count() < 20
+    assert max(lead) <= 4 + 2  # two blocks of two, and two files that gave no face
+
+
+def test_file_that_the_system_refuses_is_a_status_in_its_words(images, store, tmp_path):
+    loop = tmp_path / "faces" / "loop.png"
+    loop.symlink_to(loop)
+    report = extract(list_images(tmp_path / "faces"), [fake_backbone()], store)
+    reasons = report.failures.set_index("image_id")["reason"]
+    assert reasons["loop.png"] == "cannot be read: Too many levels of symbolic links"
