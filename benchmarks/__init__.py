@@ -1,0 +1,1 @@
+"""What is measured and how. Each module runs alone: `python -m benchmarks.NAME`."""
