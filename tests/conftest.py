@@ -1,0 +1,60 @@
+"""What several test folders share: where the real data is, and small images drawn on the spot."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+DrawImage = Callable[..., Path]
+
+settings.register_profile("faceprobe", deadline=None)  # a busy machine is no failure
+settings.load_profile("faceprobe")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder with the real data, beside the checkout."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder `shared` beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def utkface_dir(shared: Path) -> Path:
+    """Return the folder of real UTKFace images."""
+    folder = shared / "utkface"
+    if not folder.is_dir():
+        pytest.skip("needs the folder `utkface` in `shared`, beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_image() -> DrawImage:
+    """Return a function that writes a small picture; equal seeds and sizes give equal bytes."""
+
+    def draw(path: Path, size: tuple[int, int] = (40, 30), *, seed: int = 0) -> Path:
+        """Write coloured noise of `size` (width, height) to `path`, in the format that its ending names."""
+        width, height = size
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return draw
+
+
+@pytest.fixture
+def tiny_utkface(tmp_path: Path, draw_image: DrawImage) -> Path:
+    """Return a folder of 24 valid images with UTKFace's names, the last 4 copies of the first 4."""
+    folder = tmp_path / "tiny_utkface"
+    paths = [folder / f"{4 * i}_{i % 2}_{i % 5}_{20170101000000000 + i}.jpg.chip.jpg" for i in range(24)]
+    for seed, path in enumerate(paths[:20]):
+        draw_image(path, seed=seed)
+    for original, copy in zip(paths[:4], paths[20:], strict=True):
+        shutil.copyfile(original, copy)
+    return folder
