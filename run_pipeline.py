@@ -38,12 +38,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--dataset", default="folder", show_default=True, help="How names are read: utkface, or folder (no labels)."
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Manifest to write: .csv or .parquet."
-)
+@click.option("--dataset", default="folder", show_default=True, help="utkface (labels in names), or folder (none).")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet to write.")
 def index(folder: Path, dataset: str, output: Path) -> None:
     """List the images of FOLDER with their labels.
 
@@ -83,9 +79,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeat for several."
-)
+@click.option("--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeatable.")
 @click.option("--store", "store_path", type=click.Path(path_type=Path), required=True, help="Embedding store to fill.")
 @click.option("--max-failures", default=0, show_default=True, help="Exit with 1 if more images than this fail.")
 @click.option("--log-json", type=click.Path(path_type=Path), help="Append what happened as JSON lines, for machines.")
@@ -106,12 +100,12 @@ def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures
     \b
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
-    from data.manifest import read_images
+    from data.manifest import list_images
     from embedder.backbone import load_backbone
     from embedder.extract import extract as run
     from embedder.store import open_store
 
-    images, ignored = read_images(source)
+    images, ignored = list_images(source)
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in names]
         store = open_store(store_path, create=True)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +44,13 @@ def measure_speed(images: pd.DataFrame, model: Path) -> None:
     """Run every contestant once per round and print medians and ratios."""
     backbone = load_backbone(str(model))
     batches = preload(images, backbone)
+    cores = usable_cores()
     contestants: dict[str, Callable[[], None]] = {
-        f"bare session, {threads} x 1 thread, batches of 4": lambda t=threads: run_bare(model, batches, callers=t)
-        for threads in {1, usable_cores()}
+        "bare session, 1 caller of 1 thread": partial(run_bare, model, batches),
+        f"bare session, {cores} callers of 1 thread": partial(run_bare, model, batches, callers=cores),
+        f"bare session, 1 caller of {cores} threads": partial(run_bare, model, batches, threads=cores),
+        "faceprobe extract": partial(run_extract, images, backbone),
     }
-    contestants[f"bare session, 1 x {usable_cores()} threads, batches of 4"] = lambda: run_bare(
-        model, batches, threads=usable_cores()
-    )
-    contestants["faceprobe extract"] = lambda: run_extract(images, backbone)
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(ROUNDS):
         for name, run in contestants.items():
@@ -59,7 +59,7 @@ def measure_speed(images: pd.DataFrame, model: Path) -> None:
             speeds[name].append(len(images) / (time.perf_counter() - started))
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     best = max(value for name, value in medians.items() if name.startswith("bare"))
-    print(f"{len(images)} images, {usable_cores()} cores, median of {ROUNDS} rounds")
+    print(f"{len(images)} images, {cores} cores, batches of 4, median of {ROUNDS} rounds")
     for name, values in speeds.items():
         spread = f"{min(values):.0f} to {max(values):.0f}"
         print(f"{name:45} {medians[name]:6.0f} images/s ({spread})  {medians[name] / best:5.2f} of the best bare one")

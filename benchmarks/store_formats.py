@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,9 @@ def main(rows: int) -> None:
     for form in formats:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write = timed(lambda form=form, folder=folder: append_all(form, folder, keys, vectors))
+            write = timed(partial(append_all, form, folder, keys, vectors))
             size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-            takes = [timed(lambda form=form, folder=folder: form.take(folder, wanted)) for _ in range(3)]
+            takes = [timed(partial(form.take, folder, wanted)) for _ in range(3)]
             assert np.array_equal(form.take(folder, wanted), vectors[chosen])
         speed = vectors.nbytes / 2**20 / write
         print(f"{type(form).__name__:15} {speed:10.0f} {size / vectors.nbytes:9.2f} {min(takes):7.2f}")

@@ -95,7 +95,7 @@ def identify(path: str | os.PathLike[str]) -> ImageHeader:
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise RejectedFile("empty file")
-            image_format, width, height = _read_header(file)
+            image_format, width, height = read_header(file)
             return ImageHeader(image_format, width, height, _sha256(file))
     except FileNotFoundError:
         raise RejectedFile("the file is not there: it vanished, or its link leads nowhere") from None
@@ -103,6 +103,27 @@ def identify(path: str | os.PathLike[str]) -> ImageHeader:
         raise RejectedFile("no permission to read the file") from None
     except OSError as error:
         raise RejectedFile(f"cannot be read: {error.strerror or error}") from None
+
+
+def read_header(file: BinaryIO) -> tuple[str, int, int]:
+    """Return format, width and height (pixels as stored) by the first of the known formats that recognises the file.
+
+    Raises
+    ------
+    RejectedFile : if none does.
+    """
+    for image_class in _FORMATS:
+        file.seek(0)
+        try:
+            image = image_class(file)
+        except (SyntaxError, ValueError, OverflowError):  # how Pillow says "another format"
+            continue
+        except (OSError, DecompressionBombError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's failure, not the header's
+                raise
+            raise RejectedFile(f"not an image: its header is broken ({error})") from None
+        return str(image.format), image.width, image.height
+    raise RejectedFile("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)")
 
 
 def printable(name: str) -> str:
@@ -156,22 +177,6 @@ def _no_folder(folder: str, error: OSError) -> ManifestError:
         f"expected a folder of images that can be read; {printable(folder)}: {error.strerror}.\n"
         "Name another folder, or mend its permissions."
     )
-
-
-def _read_header(file: BinaryIO) -> tuple[str, int, int]:
-    """Return format, width and height by the first of the known formats that recognises the file."""
-    for image_class in _FORMATS:
-        file.seek(0)
-        try:
-            image = image_class(file)
-        except (SyntaxError, ValueError, OverflowError):  # how Pillow says "another format"
-            continue
-        except (OSError, DecompressionBombError) as error:
-            if isinstance(error, OSError) and error.errno:  # the disk's failure, not the header's
-                raise
-            raise RejectedFile(f"not an image: its header is broken ({error})") from None
-        return str(image.format), image.width, image.height
-    raise RejectedFile("not an image (JPEG, PNG, WebP, GIF, BMP or TIFF)")
 
 
 def _sha256(file: BinaryIO) -> str:

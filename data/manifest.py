@@ -9,8 +9,10 @@ import pandas as pd
 
 from data.errors import ManifestError
 from data.files import atomic_write
+from data.images import IMAGE_SUFFIXES, printable, scan_images
 from data.labels import COLUMN_SYNONYMS, ETHNICITY_WORDS, GENDER_WORDS, OLDEST_AGE
 
+_TABLE_SUFFIXES = (".csv", ".parquet")
 _SHOWN = 3  # offending rows in an error message
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>")  # what stands in CSV for an unknown label
 _TEXT_COLUMNS = ("image_id", "path", "sha256", "subject_id", "subject", "gender", "ethnicity", "race")
@@ -81,6 +83,34 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         return Manifest(_resolved(frame.rename(columns=synonyms), _folder_of(path)))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from None
+
+
+def list_images(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, int]:
+    """What a folder or a manifest offers as images, without opening them.
+
+    Parameters
+    ----------
+    source : a folder, of which every file named like an image counts, or the path of a manifest.
+
+    Returns
+    -------
+    (images, ignored) : DataFrame with image_id and path (absolute), and how many other files the folder holds.
+
+    Raises
+    ------
+    ManifestError : as `scan_images` and `read_manifest`; also if a folder holds no file named like an image.
+    """
+    if not os.path.isdir(source) and str(source).endswith(_TABLE_SUFFIXES):
+        return read_manifest(source).frame[["image_id", "path"]], 0
+    folder = os.path.abspath(source)
+    files = scan_images(folder)
+    names = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+    if not names:
+        raise ManifestError(
+            f"expected images in {printable(folder)}; found {len(files)} files, none of them named like one "
+            f"({', '.join(IMAGE_SUFFIXES)}).\nName another folder."
+        )
+    return pd.DataFrame({"image_id": names, "path": [f"{folder}/{name}" for name in names]}), len(files) - len(names)
 
 
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
@@ -198,7 +228,7 @@ def _check_filled(frame: pd.DataFrame, column: str) -> None:
 
 def _check_suffix(path: Path) -> None:
     """Refuse what is neither CSV nor Parquet by its name."""
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix not in _TABLE_SUFFIXES:
         raise ManifestError(f'expected a name ending in .csv or .parquet; found "{path.name}".\nRename or convert it.')
 
 

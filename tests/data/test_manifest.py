@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.errors import ManifestError
 from data.labels import ETHNICITIES, GENDERS
-from data.manifest import Manifest, read_manifest, write_manifest
+from data.manifest import Manifest, list_images, read_manifest, write_manifest
 
 FORMATS = ("csv", "parquet")
 
@@ -220,3 +220,26 @@ def test_a_carriage_return_that_would_tear_a_csv_row_is_refused(tmp_path: Path) 
         write_manifest(manifest, tmp_path / "m.csv")
     write_manifest(manifest, tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet").frame["note"].tolist() == ["fine", "two\rlines"]
+
+
+def test_folder_lists_what_is_named_like_an_image_and_counts_the_rest(tmp_path):
+    for name in ("b.JPG", "a.png", "sub/c.webp", "notes.txt", "labels.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    images, ignored = list_images(tmp_path)
+    assert images["image_id"].tolist() == ["a.png", "b.JPG", "sub/c.webp"]
+    assert images["path"].tolist() == [str(tmp_path / name) for name in images["image_id"]]
+    assert ignored == 2
+
+
+def test_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    with pytest.raises(ManifestError, match="found 1 files, none of them named like one"):
+        list_images(tmp_path)
+
+
+def test_manifest_lists_its_images(tmp_path):
+    (tmp_path / "m.csv").write_text("path,age\nfaces/a.jpg,3\n")
+    images, ignored = list_images(tmp_path / "m.csv")
+    assert images.to_dict("records") == [{"image_id": "faces/a.jpg", "path": str(tmp_path / "faces/a.jpg")}]
+    assert ignored == 0

@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import cv2
@@ -92,7 +93,9 @@ def test_truncated_jpeg_is_unreadable_not_half_grey(share):
     assert rejected.value.status == "unreadable"
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"GIF", "not an image"), (b"hello\n" * 99, "not an")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "empty file"), (b"GIF", "not an image"), (b"hello\n" * 99, "not an")]
+)
 def test_what_is_no_image_is_unreadable_with_a_reason(content, reason):
     with pytest.raises(ImageRejected, match=reason) as rejected:
         decode(content)
@@ -104,12 +107,8 @@ def test_what_is_no_image_is_unreadable_with_a_reason(content, reason):
     st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF", b"BM"]),
 )
 def test_arbitrary_bytes_never_crash(tail, magic):
-    try:
-        picture = decode(magic + tail)
-    except ImageRejected as rejected:
-        assert rejected.reason
-    else:
-        assert picture.ndim == 3
+    with contextlib.suppress(ImageRejected):
+        assert decode(magic + tail).shape[2] == 3
 
 
 def test_one_pixel_is_too_small():
