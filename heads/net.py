@@ -1,0 +1,179 @@
+"""Net: what a trained head is, as arrays. NumPy alone, so that scoring loads no TensorFlow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import FaceprobeError
+
+Floats = NDArray[np.float32]
+
+_BLOCK = 4096  # rows at a time: the widest intermediate stays near 20 MB
+
+
+class HeadError(FaceprobeError):
+    """Rows or settings that a head cannot be trained on, or arrays that are no head."""
+
+
+class Layer(NamedTuple):
+    """One dense layer of every member: activation(x @ kernel + bias).
+
+    Attributes
+    ----------
+    kernel : ndarray of shape (members, in, out), float32.
+    bias : ndarray of shape (members, out), float32.
+    activation : a key of `ACTIVATIONS`.
+    """
+
+    kernel: Floats
+    bias: Floats
+    activation: str
+
+    def __call__(self, x: Floats) -> Floats:
+        """Map (members or 1, n, in) to (members, n, out)."""
+        return ACTIVATIONS[self.activation](x @ self.kernel + self.bias[:, None])
+
+
+def gelu(x: Floats) -> Floats:
+    """GELU in its tanh form (Hendrycks and Gimpel, 2016), the same as Keras computes with `approximate=True`."""
+    return 0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + 0.044715 * x * x * x)))
+
+
+def softmax(x: Floats) -> Floats:
+    """Turn logits into probabilities along the last axis."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def linear(x: Floats) -> Floats:
+    """Leave x as it is."""
+    return x
+
+
+ACTIVATIONS = {"gelu": gelu, "softmax": softmax, "linear": linear}
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A small dense network with one output per task, several members of which are averaged.
+
+    Whatever linear steps came before training (standardisation, PCA) are folded into the first layer.
+
+    Attributes
+    ----------
+    l2_normalize : scale each vector to length 1 first.
+    trunk : the hidden layers, shared by all tasks; none in a linear head.
+    outputs : the last layer of each task: "softmax" gives probabilities, "linear" with one output a number.
+    """
+
+    l2_normalize: bool
+    trunk: tuple[Layer, ...]
+    outputs: dict[str, Layer]
+
+    @property
+    def n_features(self) -> int:
+        """Numbers per row that `predict` expects."""
+        first = self.trunk[0] if self.trunk else next(iter(self.outputs.values()))
+        return first.kernel.shape[1]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all weights."""
+        return sum(array.nbytes for array in self.to_arrays()[0].values())
+
+    def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
+        """Average the members' outputs.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...), any numeric dtype; what follows n is flattened to `n_features` numbers.
+
+        Returns
+        -------
+        dict of task name to ndarray, float32 : probabilities (n, classes), or numbers (n,).
+
+        Raises
+        ------
+        HeadError : if rows have another size than the net was trained on.
+        """
+        rows = flatten(X)
+        if rows.shape[1] != self.n_features:
+            raise HeadError(
+                f"expected rows of {self.n_features} numbers; found {rows.shape[1]}.\n"
+                "Use the embeddings of the backbone that the head was trained on."
+            )
+        blocks = [self._predict(rows[start : start + _BLOCK]) for start in range(0, max(len(rows), 1), _BLOCK)]
+        return {task: np.concatenate([block[task] for block in blocks]) for task in self.outputs}
+
+    def _predict(self, rows: NDArray[Any]) -> dict[str, Floats]:
+        """Predict one block of rows, (n, n_features)."""
+        x = rows.astype(np.float32, copy=False)
+        x = (l2_normalize(x) if self.l2_normalize else x)[None]
+        for layer in self.trunk:
+            x = layer(x)
+        means = {task: layer(x).mean(axis=0) for task, layer in self.outputs.items()}
+        return {
+            task: mean if self.outputs[task].activation == "softmax" else mean[:, 0] for task, mean in means.items()
+        }
+
+    def to_arrays(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+        """Take the net apart.
+
+        Returns
+        -------
+        arrays : float32 arrays named "trunk.0.kernel", "trunk.0.bias", ..., "outputs.age.kernel", ...
+        structure : the rest, as JSON can hold it.
+        """
+        layers = {f"trunk.{i}": layer for i, layer in enumerate(self.trunk)}
+        layers |= {f"outputs.{task}": layer for task, layer in self.outputs.items()}
+        arrays = {}
+        for name, layer in layers.items():
+            arrays[f"{name}.kernel"], arrays[f"{name}.bias"] = layer.kernel, layer.bias
+        structure = {
+            "l2_normalize": self.l2_normalize,
+            "trunk": [layer.activation for layer in self.trunk],
+            "outputs": {task: layer.activation for task, layer in self.outputs.items()},
+        }
+        return arrays, structure
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats], structure: Mapping[str, Any]) -> "Net":
+        """Put together what `to_arrays` took apart.
+
+        Raises
+        ------
+        HeadError : if an array is missing, the shapes do not fit each other, or an activation is unknown.
+        """
+        try:
+            activations = {f"trunk.{i}": activation for i, activation in enumerate(structure["trunk"])}
+            activations |= {f"outputs.{task}": activation for task, activation in structure["outputs"].items()}
+            layers = {
+                name: Layer(arrays[f"{name}.kernel"], arrays[f"{name}.bias"], activation)
+                for name, activation in activations.items()
+            }
+            trunk = tuple(layer for name, layer in layers.items() if name.startswith("trunk."))
+            outputs = {task: layers[f"outputs.{task}"] for task in structure["outputs"]}
+            net = cls(bool(structure["l2_normalize"]), trunk, outputs)
+            net.predict(np.zeros((1, net.n_features), dtype=np.float32))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+            raise HeadError(f"expected the arrays of a head; found {error!r}.\nSave the head again.") from error
+        return net
+
+
+def flatten(X: NDArray[Any]) -> NDArray[Any]:
+    """View rows of any shape as (n, features)."""
+    return X.reshape(len(X), int(np.prod(X.shape[1:])))
+
+
+def l2_normalize(x: Floats) -> Floats:
+    """Scale each row to length 1; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
+    return x / np.where(lengths > 0, lengths, np.float32(1))
+
+
+def expected_value(proba: NDArray[np.floating], ages: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Decode probabilities (n, ages) as the expected age, sum of p(age) * age (Rothe et al., DEX, IJCV 2018)."""
+    return proba.astype(np.float64) @ np.asarray(ages, dtype=np.float64)
