@@ -1,6 +1,6 @@
 """Net: what a trained head is, as arrays. NumPy alone, so that scoring loads no TensorFlow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -163,6 +163,19 @@ class Net:
         return net
 
 
+def together(nets: Sequence[Net]) -> Net:
+    """Join nets of one shape to one whose output is the average of theirs: the heads of several folds as one."""
+
+    def join(layers: Sequence[Layer]) -> Layer:
+        kernel = np.concatenate([layer.kernel for layer in layers])
+        bias = np.concatenate([layer.bias for layer in layers])
+        return Layer(kernel, bias, layers[0].activation)
+
+    trunk = tuple(join(layers) for layers in zip(*(net.trunk for net in nets), strict=True))
+    outputs = {task: join([net.outputs[task] for net in nets]) for task in nets[0].outputs}
+    return Net(nets[0].l2_normalize, trunk, outputs)
+
+
 def flatten(X: NDArray[Any]) -> NDArray[Any]:
     """View rows of any shape as (n, features)."""
     return X.reshape(len(X), int(np.prod(X.shape[1:])))
@@ -171,7 +184,7 @@ def flatten(X: NDArray[Any]) -> NDArray[Any]:
 def l2_normalize(x: Floats) -> Floats:
     """Scale each row to length 1; a row of zeros stays as it is."""
     lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
-    return x / np.where(lengths > 0, lengths, np.float32(1))
+    return x / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def expected_value(proba: NDArray[np.floating], ages: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Task: how a column of the manifest becomes numbers to train on, and a net's output the columns of a prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -119,7 +119,7 @@ class Task:
 
     def point(self, output: NDArray[np.floating]) -> Floats:
         """Decode a net's output, (n, classes) or (n,), to values as in `y`: expected age, likeliest class, number."""
-        if self.kind == "age":
+        if self.kind == "age" and output.ndim == 2:  # of a regression it is the age itself
             return expected_value(output, np.array(self.classes, dtype=np.float64))
         return (output.argmax(axis=1) if self.kind == "class" else output).astype(np.float64)
 
@@ -202,6 +202,24 @@ def make_task(
             f"found {found}{reasons}.\nGive a manifest with such labels, or leave the task out."
         )
     return task
+
+
+def make_tasks(names: Sequence[str], frame: pd.DataFrame, *, kinds: Mapping[str, Kind], **options: Any) -> list[Task]:
+    """Make tasks by name, or those of age and gender that the frame has where none is named; see `make_task`.
+
+    Parameters
+    ----------
+    kinds : by the name of a task, to overrule how its column is understood.
+    options : `age_range` and `age_groups`.
+    """
+    chosen = names or [name for name in ("age", "gender") if name in frame]
+    if not chosen:
+        found = ", ".join(map(str, frame.columns))
+        raise TaskError(f"expected columns age or gender; found {found}.\nName columns to learn as tasks.")
+    unused = set(kinds) - set(chosen)
+    if unused:
+        raise TaskError(f"expected a kind only for a task; found one for {', '.join(sorted(unused))}.")
+    return [make_task(name, frame, kind=kinds.get(name), **options) for name in dict.fromkeys(chosen)]
 
 
 def _built_in(name: str, age_range: tuple[int, int], age_groups: AgeGroups) -> Task:

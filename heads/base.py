@@ -1,0 +1,174 @@
+"""What all heads share: the registry, the checks of `fit`, and prediction through the NumPy net."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heads.net import HeadError, Net
+from heads.tasks import Floats, Kind, Task
+
+Rows = NDArray[np.int64]
+Fold = tuple[Rows, Rows, Rows]  # positions of the rows that train, validate and test
+
+
+class Head(Protocol):
+    """What trains on rows X (n, ...) and labels y as `Task.encode` gives them: (n,), or a dict of task to (n,)."""
+
+    net_: Net
+    seconds_: float
+
+    def fit(
+        self,
+        X: NDArray[Any],
+        y: Any,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_valid: NDArray[Any] | None = None,
+        y_valid: Any = None,
+    ) -> "Head":
+        """Learn from the rows with a label; choose and stop early by the validation rows alone."""
+
+    def fit_folds(
+        self, X: NDArray[Any], y: Any, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+    ) -> list[Any]:
+        """Fit one clone of this head per fold, on its training rows; its test rows are not looked at."""
+
+    def predict(self, X: NDArray[Any]) -> Any:
+        """Predict values as in y."""
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """One kind of head.
+
+    Attributes
+    ----------
+    module, name : where its class is; loaded when a head is made.
+    kinds : the kinds of tasks it can learn.
+    shared : whether one head learns all tasks; else it learns one.
+    about : one line for a table.
+    """
+
+    module: str
+    name: str
+    kinds: tuple[Kind, ...]
+    shared: bool
+    about: str
+
+
+_ALL: tuple[Kind, ...] = ("age", "class", "number")
+HEADS: Mapping[str, HeadRow] = {
+    "dense": HeadRow("heads.dense", "DenseHead", _ALL, False, "dense net, one per task"),
+    "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "dense net, one trunk for all tasks"),
+    "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),
+    "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression"),
+    "dummy": HeadRow("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"),
+}
+
+
+def head_row(name: str) -> HeadRow:
+    """Look a head up by name.
+
+    Raises
+    ------
+    HeadError : an unknown one, with those known.
+    """
+    if name not in HEADS:
+        raise HeadError(f'expected a head out of {", ".join(HEADS)}; found "{name}".')
+    return HEADS[name]
+
+
+def make_head(name: str, tasks: Sequence[Task], *, seed: int = 0) -> Head:
+    """Make an unfitted head for these tasks, exactly one unless the head is shared.
+
+    Raises
+    ------
+    HeadError : unknown head, or one that cannot learn these tasks.
+    """
+    row = head_row(name)
+    unfit = [task.name for task in tasks if task.kind not in row.kinds]
+    if unfit:
+        raise HeadError(f'head "{name}" learns {" and ".join(row.kinds)}; found task {", ".join(unfit)}.')
+    if not row.shared and len(tasks) != 1:
+        raise HeadError(f'head "{name}" learns one task; found {len(tasks)}.\nMake one head for each.')
+    head_class = getattr(importlib.import_module(row.module), row.name)
+    head: Head = head_class(tuple(tasks) if row.shared else tasks[0], seed=seed)
+    return head
+
+
+class OneTaskHead:
+    """Prediction of a fitted head that has `task` and `net_`."""
+
+    task: Task
+    net_: Net
+
+    @property
+    def n_features_in_(self) -> int:
+        """Numbers per row."""
+        return self.net_.n_features
+
+    @property
+    def classes_(self) -> Floats:
+        """Values of y that the columns of `predict_proba` stand for; their names are `task.classes`."""
+        self._check_has_classes()
+        return np.array(self.task.classes if self.task.kind == "age" else range(self.task.n_outputs), dtype=np.float64)
+
+    def predict(self, X: NDArray[Any]) -> Floats:
+        """Predict years (expected value), class positions, or numbers: rows (n, ...) to (n,), float64."""
+        return self.task.point(self.net_.predict(X)[self.task.name])
+
+    def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Predict the probability of each class: rows (n, ...) to (n, classes), float32."""
+        self._check_has_classes()
+        return self.net_.predict(X)[self.task.name]
+
+    def _check_has_classes(self) -> None:
+        """Refuse to speak of the classes of a regression."""
+        if self.net_.outputs[self.task.name].activation != "softmax":
+            raise AttributeError(f'the output for task "{self.task.name}" is a number and has no classes')
+
+
+def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
+    """Return the training and validation rows of a fold that have a label.
+
+    Raises
+    ------
+    HeadError : if X and y differ in length, X is not finite, or there is no training or no validation row with a label.
+    """
+    for name, y in labels.items():
+        if len(y) != len(X):
+            raise HeadError(f'expected one label of "{name}" per row, {len(X)}; found {len(y)}.')
+    labelled = np.any([np.isfinite(y) for y in labels.values()], axis=0)
+    train, valid = (rows[labelled[rows]] for rows in fold)
+    for role, rows in (("training", train), ("validation", valid)):
+        if not len(rows):
+            raise HeadError(
+                f"expected {role} rows with a label of {' or '.join(labels)}; found none.\n"
+                "Give more rows, or leave the task out."
+            )
+    if X.dtype.kind == "f" and not np.isfinite(X[np.concatenate([train, valid])]).all():
+        raise HeadError("expected finite embeddings; found NaN or infinity.\nExtract them again.")
+    return train, valid
+
+
+def stack_validation(
+    X: NDArray[Any], y: Mapping[str, ArrayLike], X_valid: NDArray[Any] | None, y_valid: Mapping[str, ArrayLike] | None
+) -> tuple[NDArray[Any], dict[str, Floats], Fold]:
+    """Append validation rows to training rows and say which is which.
+
+    Raises
+    ------
+    HeadError : without validation rows: a head never takes them from the training rows, where copies of them may be.
+    """
+    if X_valid is None or y_valid is None:
+        raise HeadError(
+            "expected X_valid and y_valid; found none.\n"
+            "Give validation rows that share no group with the training rows."
+        )
+    labels = {name: np.concatenate([np.asarray(y[name], float), np.asarray(y_valid[name], float)]) for name in y}
+    rows = np.arange(len(X) + len(X_valid))
+    return np.concatenate([X, X_valid]), labels, (rows[: len(X)], rows[len(X) :], rows[:0])

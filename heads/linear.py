@@ -1,0 +1,179 @@
+"""Linear probes in scikit-learn, and dummies: the floor that every other head must beat."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
+
+from heads.base import Fold, OneTaskHead, check_rows, stack_validation
+from heads.inputs import learn_projection
+from heads.metrics import mae
+from heads.net import HeadError, Layer, Net
+from heads.tasks import Floats, Task
+
+Floats32 = NDArray[np.float32]
+Affine = tuple[Floats32, Floats32]  # a kernel (1, d, out) and a bias (1, out)
+
+RIDGE_ALPHAS = (1.0, 10.0, 100.0, 1000.0)
+CLASS_CS = (0.003, 0.03, 0.3)
+AGE_CS = (0.3,)  # the slowest of all by far; on validation rows of UTKFace 0.1 and 1 give 0.1 to 0.2 years more
+AGE_ITERATIONS = (
+    100  # as early stopping: on validation rows of UTKFace MAE is 5.00 after 30, 4.92 after 120, then rises
+)
+CLASS_ITERATIONS = 100
+_NEVER = -1e4  # the logit of a class without training rows; its probability underflows to 0
+
+
+class _Probe(OneTaskHead, BaseEstimator):
+    """A head that is one linear layer. Subclasses say in `_learn` how it is found."""
+
+    net_: Net
+    seconds_: float
+
+    def __init__(self, task: Task, *, seed: int = 0) -> None:
+        """Store. The seed is of the principal components that wide rows are reduced to."""
+        self.task = task
+        self.seed = seed
+
+    def fit(
+        self,
+        X: NDArray[Any],
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_valid: NDArray[Any] | None = None,
+        y_valid: ArrayLike | None = None,
+    ) -> "_Probe":
+        """Learn from rows (n, ...) and labels (n,), NaN where one is missing; validation rows choose the strength.
+
+        Raises
+        ------
+        HeadError : without validation rows, or without labels.
+        """
+        name = self.task.name
+        rows, labels, fold = stack_validation(X, {name: y}, X_valid, None if y_valid is None else {name: y_valid})
+        weight = None if sample_weight is None else np.append(sample_weight, np.ones(len(rows) - len(X)))
+        with threadpool_limits(1):
+            return self._fit(rows, labels[name], fold, weight)
+
+    def fit_folds(
+        self, X: NDArray[Any], y: ArrayLike, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+    ) -> list["_Probe"]:
+        """Fit one clone per fold; y and weights are of all rows, (n,)."""
+        labels = np.asarray(y, dtype=np.float64)
+        with threadpool_limits(1):  # the products are small: BLAS threads would mostly wait for each other
+            return Parallel(n_jobs=-1, prefer="threads")(
+                delayed(clone(self)._fit)(X, labels, fold, sample_weight) for fold in folds
+            )
+
+    def _fit(self, X: NDArray[Any], y: Floats, fold: Fold, sample_weight: ArrayLike | None) -> "_Probe":
+        """Fit on the training rows of a fold."""
+        started = time.perf_counter()
+        train, valid = check_rows(X, {self.task.name: y}, fold[:2])
+        weight = np.ones(len(train)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[train]
+        projection = learn_projection(X[train], seed=self.seed)
+        layers = [projection.fold(kernel, bias) for kernel, bias in self._learn(projection(X[train]), y[train], weight)]
+        nets = [Net(False, (), {self.task.name: Layer(*each, self._activation)}) for each in layers]
+        self.net_ = min(nets, key=lambda net: self._loss(net, X[valid], y[valid]))
+        self.seconds_ = time.perf_counter() - started
+        return self
+
+    @property
+    def _activation(self) -> str:
+        """Activation of the one layer."""
+        return "linear" if self.task.kind == "number" else "softmax"
+
+    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+        """Fit layers to choose from on standardised rows (n, d): kernels (1, d, out) with biases (1, out)."""
+        raise NotImplementedError
+
+    def _loss(self, net: Net, X: NDArray[Any], y: Floats) -> float:
+        """Judge a net by its log-loss over classes, or by its mean absolute error."""
+        output = net.predict(X)[self.task.name]
+        if self.task.kind == "class":
+            return float(-np.log(np.maximum(output[np.arange(len(y)), y.astype(np.int64)], 1e-12)).mean())
+        return mae(y, self.task.point(output))
+
+
+class LinearHead(_Probe):
+    """Multinomial logistic regression; for ages a softmax over whole years, decoded as the expected value.
+
+    Numbers get ridge regression. The strength of the penalty is chosen on the validation rows.
+    """
+
+    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+        """Fit one layer per strength."""
+        if self.task.kind == "number":
+            return _ridges(Z, y, weight)
+        by_age = self.task.kind == "age"
+        positions = (np.floor(y) - self.task.classes[0] if by_age else y).astype(np.int64)
+        iterations = AGE_ITERATIONS if by_age else CLASS_ITERATIONS
+        return [
+            _logistic(Z, positions, weight, C=C, iterations=iterations, n_classes=self.task.n_outputs)
+            for C in (AGE_CS if by_age else CLASS_CS)
+        ]
+
+
+class RidgeHead(_Probe):
+    """Ridge regression of an age or another number; its strength is chosen on the validation rows."""
+
+    _activation = "linear"
+
+    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+        """Fit one layer per strength."""
+        return _ridges(Z, y, weight)
+
+
+class DummyHead(_Probe):
+    """The median of an age or number, or the frequencies of the classes, whatever the row."""
+
+    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+        """Fit a bias alone."""
+        kernel = np.zeros((1, Z.shape[1], self.task.n_outputs), dtype=np.float32)
+        if self.task.kind == "number":
+            return [(kernel, np.full((1, 1), np.median(y), dtype=np.float32))]
+        if self.task.kind == "age":  # a median between two years is shared out, so that its expected value is right
+            ages = np.array(self.task.classes)
+            shares = np.maximum(1 - np.abs(ages - np.clip(np.median(y), ages[0], ages[-1])), 0)
+        else:
+            shares = np.bincount(y.astype(np.int64), weights=weight, minlength=self.task.n_outputs) / weight.sum()
+        bias = np.where(shares > 0, np.log(np.maximum(shares, 1e-30)), _NEVER)
+        return [(kernel, bias[None].astype(np.float32))]
+
+
+def _ridges(Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+    """Fit ridge regression at each strength."""
+    models = [Ridge(alpha=alpha).fit(Z, y, sample_weight=weight) for alpha in RIDGE_ALPHAS]
+    return [
+        (model.coef_[None, :, None].astype(np.float32), np.full((1, 1), model.intercept_, dtype=np.float32))
+        for model in models
+    ]
+
+
+def _logistic(
+    Z: Floats32, positions: NDArray[np.int64], weight: Floats, *, C: float, iterations: int, n_classes: int
+) -> Affine:
+    """Fit multinomial logistic regression, stopped early; a class that has no rows is never predicted."""
+    if len(np.unique(positions)) < 2:
+        raise HeadError(
+            "expected two or more classes among the training rows; found one.\nGive more rows, or fewer folds."
+        )
+    model = LogisticRegression(C=C, max_iter=iterations)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is meant
+        model.fit(Z, positions, sample_weight=weight)
+    kernel = np.zeros((1, Z.shape[1], n_classes), dtype=np.float32)
+    bias = np.full((1, n_classes), _NEVER, dtype=np.float32)
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes: the logit of the second
+        kernel[0, :, model.classes_[1]], bias[0, model.classes_] = model.coef_[0], [0, model.intercept_[0]]
+    else:
+        kernel[0][:, model.classes_], bias[0, model.classes_] = model.coef_.T, model.intercept_
+    return kernel, bias
