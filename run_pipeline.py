@@ -17,6 +17,14 @@ from data.errors import FaceprobeError
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
     from embedder.extract import ExtractReport
+    from embedder.spec import EmbeddingSpec
+    from embedder.store import EmbeddingStore
+    from heads.compare import Comparison
+    from heads.dataset import Dataset
+    from heads.tasks import Task
+
+_PATH = click.Path(path_type=Path)
+_HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -37,9 +45,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option("--dataset", default="folder", show_default=True, help="utkface (labels in names), or folder (none).")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet to write.")
+@click.option("-o", "--output", type=_PATH, required=True, help="A .csv or .parquet to write.")
 def index(folder: Path, dataset: str, output: Path) -> None:
     """List the images of FOLDER with their labels.
 
@@ -78,11 +86,11 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
 
 @cli.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=_PATH)
 @click.option("--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeatable.")
-@click.option("--store", "store_path", type=click.Path(path_type=Path), required=True, help="Embedding store to fill.")
+@click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
 @click.option("--max-failures", default=0, show_default=True, help="Exit with 1 if more images than this fail.")
-@click.option("--log-json", type=click.Path(path_type=Path), help="Append what happened as JSON lines, for machines.")
+@click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
 def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures: int, log_json: Path | None) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
 
@@ -126,22 +134,29 @@ def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures
 def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None:
     n = len(report.images)
     click.echo(f"{n:,} images: {report.known:,} known, {n - report.known:,} read, {_count(report.copies, 'copy')}")
-    click.echo("status: " + ", ".join(f"{status} {count:,}" for status, count in report.statuses.items()))
-    for image_id, status, reason in report.failures[["image_id", "status", "reason"]].head(5).itertuples(index=False):
-        click.echo(f"  {status} {image_id}: {reason}")
-    if len(report.failures) > 5:
-        click.echo(f"  ... and {len(report.failures) - 5:,} more")
+    _print_statuses(report)
     for backbone in backbones:
         spec = backbone.spec
         shape = " x ".join(map(str, spec.dim))
         click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.name]:,} embedded")
     done = n - report.known - report.statuses.get("not_reached", 0)
+    if not done:
+        click.echo(f"nothing to do: the store has it all ({report.seconds:.1f} s)")
+        return
     infer = ", ".join(f"infer {name} {seconds:.1f}" for name, seconds in report.infer_seconds.items())
     click.echo(
         f"{report.seconds:.1f} s, {done / report.seconds:,.0f} images/s; seconds: {infer or 'infer 0'}, "
         f"write {report.write_seconds:.1f}; beside it in threads: read {report.read_seconds:.1f}, "
         f"decode {report.decode_seconds:.1f}"
     )
+
+
+def _print_statuses(report: "ExtractReport") -> None:
+    click.echo("status: " + ", ".join(f"{status} {count:,}" for status, count in report.statuses.items()))
+    for image_id, status, reason in report.failures[["image_id", "status", "reason"]].head(5).itertuples(index=False):
+        click.echo(f"  {status} {image_id}: {reason}")
+    if len(report.failures) > 5:
+        click.echo(f"  ... and {len(report.failures) - 5:,} more")
 
 
 def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Iterator[dict[str, Any]]:
@@ -169,6 +184,223 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
         "decode_seconds": report.decode_seconds,
         "write_seconds": report.write_seconds,
     }
+
+
+def _task_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options by which `compare` and `train` choose rows and tasks."""
+    options = [
+        click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store that `extract` filled."),
+        click.option(
+            "--task", "tasks", multiple=True, help="age, gender, ethnicity, age_group, any column; repeatable."
+        ),
+        click.option("--kind", "kinds", multiple=True, help="Of a further column: NAME=class or NAME=number."),
+        click.option("--age-range", default="0-100", show_default=True, help="Ages that the age task learns."),
+        click.option("--age-groups", default="ten", show_default=True, help="ten, five, twenty-years, or 0,13,18,65."),
+        click.option("--folds", default=5, show_default=True, help="Of the split; copies of an image stay together."),
+        click.option("--seed", default=0, show_default=True, help="Of the split and the heads."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("manifest", type=_PATH)
+@click.option("--backbone", "names", multiple=True, required=True, help="As in `extract`, or a name in the store.")
+@click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
+@click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
+@click.option("-o", "--output", type=_PATH, required=True, help="Folder for results.csv, summary.json and split.csv.")
+@_task_options
+def compare(
+    manifest: Path, names: tuple[str, ...], heads: tuple[str, ...], test_path: Path | None, output: Path, **options: Any
+) -> None:
+    """Compare backbones and heads on the rows of MANIFEST: same rows, same folds, one table.
+
+    Every figure is the mean over folds of heads tested on rows they have not seen, with the standard deviation over
+    folds. The dummy predicts the median or the most frequent class: a head must beat it. Finished parts are kept in
+    OUTPUT, so a stopped comparison is continued by the same command.
+
+    \b
+    Examples:
+      faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
+      faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
+      faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
+    """
+    from heads.compare import cells_of
+    from heads.compare import compare as run
+    from heads.table import backbone_facts, format_table
+
+    specs, tasks, data, store = _dataset(manifest, names, options, test_path)
+    cells = cells_of(specs, heads, tasks)
+    with _progress("training", "cell", total=len(cells)) as on_progress:
+        comparison = run(cells, data, output, seed=options["seed"], on_progress=on_progress)
+    backbones = backbone_facts(store, specs)
+    _write_comparison(output, comparison, data, backbones)
+    _print_rows(data)
+    results = comparison.results
+    folds, tested = results[results["fold"] != "test"], results[results["fold"] == "test"]
+    click.echo("\n" + format_table(folds, comparison.cells, backbones))
+    if data.test is not None:
+        click.echo(f"\nOn {test_path} ({len(data.test):,} rows), by the heads of all folds together:\n")
+        click.echo(format_table(tested, comparison.cells, backbones))
+    for head in heads:
+        left = [task.name for task in tasks if not any(c.head == head and task in c.tasks for c in cells)]
+        if left:
+            click.echo(f"\n{head} does not learn {', '.join(left)}")
+    reused = f", {comparison.reused} of {len(cells)} cells from an earlier run" if comparison.reused else ""
+    click.echo(f"\n± is the standard deviation over folds. Written to {output}{reused}")
+
+
+def _dataset(
+    path: Path, names: tuple[str, ...], options: dict[str, Any], test_path: Path | None = None
+) -> "tuple[list[EmbeddingSpec], list[Task], Dataset, EmbeddingStore]":
+    """What `compare` and `train` work on."""
+    from data.labels import parse_age_groups
+    from data.manifest import read_manifest
+    from embedder.store import open_store
+    from heads.dataset import find_specs, make_dataset
+    from heads.tasks import make_tasks
+
+    manifest = read_manifest(path)
+    store = open_store(options["store_path"])
+    specs = find_specs(store, names)
+    tasks = make_tasks(
+        options["tasks"],
+        manifest.frame,
+        kinds=_kinds(options["kinds"]),
+        age_range=_age_range(options["age_range"]),
+        age_groups=parse_age_groups(options["age_groups"]),
+    )
+    test = read_manifest(test_path) if test_path else None
+    data = make_dataset(manifest, store, specs, tasks, folds=options["folds"], seed=options["seed"], test=test)
+    return specs, tasks, data, store
+
+
+def _age_range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if not (dash and low.isdecimal() and high.isdecimal()):
+        raise FaceprobeError(f"--age-range must be like 0-100, found {text!r}")
+    return int(low), int(high)
+
+
+def _kinds(values: tuple[str, ...]) -> dict[str, Any]:
+    for value in values:
+        if not value.endswith(("=class", "=number")):
+            raise FaceprobeError(f"--kind must be like smiling=class or weight=number, found {value!r}")
+    return {name: kind for name, _, kind in (value.rpartition("=") for value in values)}
+
+
+def _print_rows(data: "Dataset") -> None:
+    rows = data.rows
+    click.echo(f"{len(rows):,} rows, {data.split.rule}; split {data.split.hash[:16]}")
+    for name, count in rows.dropped.items():
+        if count:
+            click.echo(f"  {name}: {count:,} rows of the manifest are not ok in the store, and dropped")
+    for task, reasons in rows.left_out.items():
+        for reason, count in reasons.items():
+            click.echo(f"  {task}: {count:,} rows left out, {reason}")
+
+
+def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", backbones: dict[str, Any]) -> None:
+    from data.files import write_text
+    from data.split import write_split
+    from heads.table import summarise
+
+    _write_csv(comparison.results, output / "results.csv")
+    write_split(data.split, output / "split.csv")
+    summary = {
+        "rows": len(data.rows),
+        "dropped": data.rows.dropped,
+        "left_out": data.rows.left_out,
+        "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
+        "backbones": backbones,
+        "cells": comparison.cells.to_dict("records"),
+        "metrics": json.loads(summarise(comparison.results).to_json(orient="records")),
+    }
+    write_text(output / "summary.json", json.dumps(summary, indent=1))
+
+
+@cli.command()
+@click.argument("manifest", type=_PATH)
+@click.option("--backbone", "name", required=True, help="As in `extract`; an .onnx file goes into the bundle.")
+@click.option("--head", default="dense", show_default=True, help=_HEADS_HELP)
+@click.option("-o", "--output", type=_PATH, required=True, help="Bundle to write, a folder.")
+@_task_options
+def train(manifest: Path, name: str, head: str, output: Path, **options: Any) -> None:
+    """Train heads on the embeddings of MANIFEST and write them as a bundle, with a model card.
+
+    A bundle is safetensors and JSON: no code is stored in it, and none is run when it is loaded.
+
+    \b
+    Examples:
+      faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
+      faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
+    """
+    from embedder.backbone import resolve_backbone
+    from heads.table import summarise
+    from heads.train import train as run
+
+    (spec,), tasks, data, store = _dataset(manifest, (name,), options)
+    file = None if store.find(name) else resolve_backbone(name).weights
+    training = run(spec, tasks, data, output, head=head, seed=options["seed"], backbone_file=file)
+    _print_rows(data)
+    for row in summarise(training.results).itertuples():
+        click.echo(f"  {row.task} {row.metric}: {row.mean:.3f} ± {row.spread:.3f}")
+    click.echo(f"bundle {training.bundle.id} in {output}, figures of one fold's head on unseen rows; see its README.md")
+    if spec.recorded["runtime"] == "onnx" and not file:
+        click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone FILE.onnx")
+
+
+@cli.command()
+@click.argument("source", type=_PATH)
+@click.option("--bundle", "bundle_path", type=_PATH, required=True, help="Bundle that `train` wrote.")
+@click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")
+@click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
+@click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
+@click.option("--store", "store_path", type=_PATH, help="Take known embeddings from here and keep new ones.")
+@click.option("--max-failures", default=0, show_default=True, help="Exit with 1 if more images than this fail.")
+def score(
+    source: Path,
+    bundle_path: Path,
+    output: Path,
+    ethnicity: bool,
+    name: str | None,
+    store_path: Path | None,
+    max_failures: int,
+) -> None:
+    """Predict age, gender and whatever the bundle knows for every image of SOURCE, a folder or a manifest.
+
+    One row per image, in order; an image that cannot be used has a status and a reason and no prediction.
+
+    \b
+    Examples:
+      faceprobe score photos/ --bundle bundle -o scores.csv
+      faceprobe score photos/ --bundle bundle --ethnicity -o scores.parquet
+    """
+    from data.manifest import list_images
+    from heads.bundle import load_bundle
+    from heads.score import WRITERS, write_scores
+    from heads.score import score as run
+
+    if output.suffix not in WRITERS:
+        raise FaceprobeError(f"{output} must end in one of {', '.join(WRITERS)}")
+    images, ignored = list_images(source)
+    bundle = load_bundle(bundle_path)
+    with bundle.load_backbone(name) as backbone, _progress("scoring", "img", total=len(images)) as on_progress:
+        rows, report = run(images, bundle, backbone, ethnicity=ethnicity, store=store_path, on_progress=on_progress)
+    if ignored:
+        click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
+    if report.interrupted:
+        click.echo(
+            "interrupted; no scores were written" + (f", embeddings are in {store_path}" if store_path else ""),
+            err=True,
+        )
+        sys.exit(EXIT_INTERRUPTED)
+    write_scores(rows, output)
+    _print_statuses(report)
+    click.echo(f"{len(rows):,} rows in {output}, {report.seconds:.1f} s, {len(rows) / report.seconds:,.0f} images/s")
+    if len(report.failures) > max_failures:
+        sys.exit(EXIT_FAILURES)
 
 
 @contextlib.contextmanager

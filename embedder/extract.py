@@ -153,8 +153,10 @@ class _Job:
         self._reason = np.full(len(images), "", dtype=object)
         # by fingerprint: sha256 -> (status, reason) of what the store holds or will hold at the next commit
         self._held = {print_: _statuses(store.rows(print_)) for print_ in self._backbones}
-        # waiting for the next commit, by fingerprint: (rows, vectors) of each block
-        self._waiting: dict[str, list[tuple[pd.DataFrame, NDArray[Any]]]] = {print_: [] for print_ in self._backbones}
+        # waiting for the next commit, by fingerprint: (rows, vectors, seconds) of each block
+        self._waiting: dict[str, list[tuple[pd.DataFrame, NDArray[Any], float]]] = {
+            print_: [] for print_ in self._backbones
+        }
         self._read: list[tuple[str, str, int, int, str]] = []
         self._committed = time.monotonic()
         self.report = ExtractReport(pd.DataFrame())
@@ -231,15 +233,15 @@ class _Job:
         started = time.perf_counter()
         faces = [image.crops[print_] for image in images.values() if print_ in image.crops]
         vectors = backbone.embed(faces)
+        seconds = time.perf_counter() - started
         found = {
             sha256: ("ok", "") if print_ in image.crops else (image.status, image.reason)
             for sha256, image in images.items()
         }
         rows = pd.DataFrame([(sha256, 0, *f) for sha256, f in found.items()], columns=ROW_COLUMNS)
-        self._waiting[print_].append((rows, vectors))  # in one step: an interrupt leaves both or neither
+        self._waiting[print_].append((rows, vectors, seconds))  # in one step: an interrupt leaves both or neither
         self._held[print_].update(found)
-        seconds = self.report.infer_seconds.get(backbone.spec.name, 0.0) + time.perf_counter() - started
-        self.report.infer_seconds[backbone.spec.name] = seconds
+        self.report.infer_seconds[backbone.spec.name] = self.report.infer_seconds.get(backbone.spec.name, 0.0) + seconds
         self.report.embedded[backbone.spec.name] += len(faces)
 
     def _file(self, position: int) -> tuple[str, str]:
@@ -247,7 +249,7 @@ class _Job:
 
     def commit_if_due(self) -> None:
         """Commit at SHARD_ROWS, SHARD_BYTES or SHARD_SECONDS, whichever comes first."""
-        size = sum(vectors.nbytes for waiting in self._waiting.values() for _, vectors in waiting)
+        size = sum(vectors.nbytes for waiting in self._waiting.values() for _, vectors, _ in waiting)
         age = time.monotonic() - self._committed
         if len(self._read) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
             self.commit()
@@ -258,8 +260,9 @@ class _Job:
         for print_, backbone in self._backbones.items():
             waiting, self._waiting[print_] = self._waiting[print_], []
             if waiting:
-                rows = pd.concat([rows for rows, _ in waiting], ignore_index=True)
-                self._store.add(backbone.spec, rows, np.concatenate([vectors for _, vectors in waiting]))
+                rows = pd.concat([rows for rows, _, _ in waiting], ignore_index=True)
+                vectors = np.concatenate([vectors for _, vectors, _ in waiting])
+                self._store.add(backbone.spec, rows, vectors, seconds=sum(seconds for _, _, seconds in waiting))
         if self._read:
             self._store.add_images(pd.DataFrame(self._read, columns=IMAGE_COLUMNS))
         self._read = []

@@ -111,7 +111,7 @@ class EmbeddingStore:
             "Run `extract` with the settings asked for."
         )
 
-    def add(self, spec: EmbeddingSpec, rows: pd.DataFrame, vectors: NDArray[Any]) -> None:
+    def add(self, spec: EmbeddingSpec, rows: pd.DataFrame, vectors: NDArray[Any], *, seconds: float = 0.0) -> None:
         """Commit one shard, whole or not at all.
 
         Parameters
@@ -119,6 +119,7 @@ class EmbeddingStore:
         spec : whose embeddings these are.
         rows : DataFrame with the columns ROW_COLUMNS: sha256, face, status, reason.
         vectors : ndarray of shape (k, *dim): one for each of the k rows with status "ok", in their order.
+        seconds : that the backbone took for them.
 
         Raises
         ------
@@ -136,7 +137,7 @@ class EmbeddingStore:
             if not (folder / "spec.json").exists():
                 _make_folder(folder)
                 write_text(folder / "spec.json", json.dumps(spec.to_json(), indent=1), mode=PRIVATE)
-            metadata = {"fingerprint": spec.fingerprint}
+            metadata: dict[str, Any] = {"fingerprint": spec.fingerprint, "rows": len(vectors), "seconds": seconds}
             if len(vectors):
                 content = _npy(vectors)
                 metadata["vectors_sha256"] = hashlib.sha256(content).hexdigest()
@@ -159,6 +160,13 @@ class EmbeddingStore:
         """One row per face or failure: sha256, face, status, reason, row, shard (a name); each (sha256, face) once."""
         files = sorted((self.path / "embeddings" / fingerprint).glob("*.parquet"))
         return _read_tables(files, _ROWS, shard=True).drop_duplicates(["sha256", "face"], ignore_index=True)
+
+    def seconds_per_row(self, fingerprint: str) -> float:
+        """How long the backbone took for a vector, on average over all that is held; NaN without vectors."""
+        files = (self.path / "embeddings" / fingerprint).glob("*.parquet")
+        shards = [json.loads(pq.read_schema(file).metadata[b"faceprobe"]) for file in files]
+        rows = sum(shard["rows"] for shard in shards)
+        return sum(shard["seconds"] for shard in shards) / rows if rows else float("nan")
 
     def vectors(self, fingerprint: str, rows: pd.DataFrame) -> NDArray[Any]:
         """The vectors of `rows` (with status ok, from `rows()`), in their order: shape (n, *dim).
@@ -266,7 +274,7 @@ def _npy(array: NDArray[Any]) -> memoryview:
     return buffer.getbuffer()
 
 
-def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, metadata: dict[str, str]) -> None:
+def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, metadata: dict[str, Any]) -> None:
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
     table = table.replace_schema_metadata({"faceprobe": json.dumps({"version": VERSION, **metadata})})
     with atomic_write(path, mode=PRIVATE) as file:

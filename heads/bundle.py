@@ -1,0 +1,204 @@
+"""A bundle: heads for embeddings of one fingerprint, in files that hold no code.
+
+    bundle/
+      SHA256SUMS          of the files below; `sha256sum -c SHA256SUMS` checks them too
+      README.md           the model card
+      bundle.json         embedding settings, tasks, shape of the nets, and the facts of the card
+      heads.safetensors   the nets' arrays
+      backbone.onnx       the backbone's weights, where they are a file of the user's own
+
+The bundle's id is the SHA-256 of SHA256SUMS: it names every byte.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.errors import BundleError
+from data.files import write_text
+from embedder.backbone import Backbone, load_backbone, sha256_of_file
+from embedder.spec import EmbeddingSpec, difference
+from heads.net import Net
+from heads.tasks import Task
+
+FORMAT = "faceprobe bundle"
+VERSION = 1
+
+_SUMS, _CARD, _MAIN, _ARRAYS, _BACKBONE = "SHA256SUMS", "README.md", "bundle.json", "heads.safetensors", "backbone.onnx"
+_NAMES = (_CARD, _MAIN, _ARRAYS, _BACKBONE)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained net with all that is needed to use it rightly.
+
+    Attributes
+    ----------
+    embedding : the only embeddings it may meet.
+    tasks : what it predicts.
+    nets : the heads, in NumPy; each predicts one task or several.
+    facts : what the model card says: data, split, metrics, licences.
+    id : 16 hexadecimal digits that name every byte; "" before it is saved.
+    backbone_file : an ONNX file, where the backbone is one.
+    """
+
+    embedding: EmbeddingSpec
+    tasks: tuple[Task, ...]
+    nets: tuple[Net, ...]
+    facts: dict[str, Any]
+    id: str = ""
+    backbone_file: Path | None = None
+
+    def predict(self, vectors: NDArray[Any], *, tasks: Sequence[Task] | None = None) -> pd.DataFrame:
+        """Vectors (n, *dim) of the bundle's own fingerprint to n rows of its tasks' columns, or of those given."""
+        outputs: dict[str, Any] = {}
+        for net in self.nets:
+            outputs |= net.predict(vectors)
+        return pd.concat([task.decode(outputs[task.name]) for task in tasks or self.tasks], axis=1)
+
+    def load_backbone(self, name: str | None = None, *, cores: int | None = None) -> Backbone:
+        """Start the bundle's backbone, or the one named if its embeddings are the same.
+
+        Raises
+        ------
+        BundleError : the backbone gives other embeddings than the heads were trained on, with the fields that differ;
+            or the bundle holds no weights and no name was given.
+        """
+        backbone = load_backbone(name or self._backbone_name(), cores=cores)
+        differing = difference(backbone.spec, self.embedding)
+        if not differing:
+            return backbone
+        backbone.close()
+        lines = "\n".join(
+            f"  {field}: {found} given, the heads were trained on {own}" for field, found, own in differing
+        )
+        raise BundleError(
+            f"{backbone.spec.name} {backbone.spec.fingerprint} does not give the embeddings of this bundle, "
+            f"{self.embedding.name} {self.embedding.fingerprint}.\n{lines}\n"
+            "Score with the bundle's own backbone, or train a bundle on this one."
+        )
+
+    def _backbone_name(self) -> str:
+        if self.embedding.recorded["runtime"] != "onnx":
+            return self.embedding.name
+        if self.backbone_file is None:
+            raise BundleError(
+                f"the bundle holds no weights of {self.embedding.name}: add --backbone FILE.onnx "
+                f"(the file with SHA-256 {self.embedding.weights_sha256})"
+            )
+        e = self.embedding
+        height, width = e.input_size
+        return (
+            f"{self.backbone_file},name={e.name},channel_order={e.channel_order},normalization={e.normalization},"
+            f"input_size={height}x{width}"
+        )
+
+
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> Bundle:
+    """Write a bundle, replacing a bundle that is there; the new one appears whole or not at all.
+
+    Parameters
+    ----------
+    bundle : what to save; `backbone_file` is copied into it.
+    path : folder to create.
+    card : text of README.md.
+
+    Raises
+    ------
+    BundleError : `path` holds something that is not a bundle.
+    """
+    from safetensors.numpy import save_file
+
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / _SUMS).is_file())):
+        raise BundleError(f"{target} exists and is not a bundle: choose another place")
+    work = target.with_name(f".{target.name}.new")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    parts = [net.to_arrays() for net in bundle.nets]
+    arrays = {f"{i}.{name}": array for i, (held, _) in enumerate(parts) for name, array in held.items()}
+    save_file(arrays, work / _ARRAYS)
+    main = {
+        "format": FORMAT,
+        "version": VERSION,
+        "embedding": bundle.embedding.to_json(),
+        "tasks": [task.to_dict() for task in bundle.tasks],
+        "nets": [structure for _, structure in parts],
+        "facts": bundle.facts,
+    }
+    write_text(work / _MAIN, json.dumps(main, indent=1))
+    write_text(work / _CARD, card)
+    if bundle.backbone_file:
+        shutil.copyfile(bundle.backbone_file, work / _BACKBONE)
+    sums = "".join(f"{sha256_of_file(work / name)}  {name}\n" for name in _NAMES if (work / name).exists())
+    write_text(work / _SUMS, sums)
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(work, target)
+    return load_bundle(target)
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Load a bundle after checking every byte of it.
+
+    Raises
+    ------
+    BundleError : no bundle there, a file is missing, altered or unknown, or the format is newer than this program.
+    """
+    from safetensors.numpy import load
+
+    folder = Path(path)
+    contents = _verified(folder)
+    try:
+        main = json.loads((folder / _MAIN).read_text("utf-8"))
+        if main["format"] != FORMAT or main["version"] > VERSION:
+            raise BundleError(
+                f"{folder} has bundle format {main['version']}, this program reads {VERSION}: update faceprobe"
+            )
+        return Bundle(
+            embedding=EmbeddingSpec.from_json(main["embedding"]),
+            tasks=tuple(Task.from_dict(task) for task in main["tasks"]),
+            nets=_nets(main["nets"], load((folder / _ARRAYS).read_bytes())),
+            facts=main["facts"],
+            id=contents,
+            backbone_file=folder / _BACKBONE if (folder / _BACKBONE).exists() else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder} is not a bundle this program understands ({error!r}): train it again") from None
+
+
+def _nets(structures: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> tuple[Net, ...]:
+    """Every net from the arrays whose names begin with its number."""
+    own = [{n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"{i}.")} for i in range(len(structures))]
+    return tuple(Net.from_arrays(held, structure) for held, structure in zip(own, structures, strict=True))
+
+
+def _verified(folder: Path) -> str:
+    """The bundle's id, once every file has the hash that SHA256SUMS gives."""
+    try:
+        sums = (folder / _SUMS).read_bytes()
+    except OSError:
+        raise BundleError(f"no bundle at {folder} (no {_SUMS} in it): make one with `train`") from None
+    lines = (line.partition("  ") for line in sums.decode("ascii", "replace").splitlines())
+    listed = {name: digest for digest, _, name in lines}
+    required = set(_NAMES) - {_BACKBONE}
+    if not required <= set(listed) <= set(_NAMES):
+        raise BundleError(f"{folder / _SUMS} must list {', '.join(sorted(required))}: train the bundle again")
+    for name, expected in listed.items():
+        try:
+            found = sha256_of_file(folder / name)
+        except OSError as error:
+            raise BundleError(f"{folder / name}: {error.strerror}. Train the bundle again") from None
+        if found != expected:
+            raise BundleError(
+                f"{folder / name} was altered: its SHA-256 is {found}, expected {expected}. Train it again"
+            )
+    return hashlib.sha256(sums).hexdigest()[:16]

@@ -1,0 +1,200 @@
+"""Stores x heads x folds to results: every cell on the same rows and the same split, each trained once."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.files import PRIVATE, atomic_write
+from embedder.spec import EmbeddingSpec
+from heads.base import head_row, make_head
+from heads.dataset import Dataset
+from heads.net import Net, together
+from heads.tasks import METRICS, Task
+
+ADULT = 14  # years; an infant's gender cannot be seen, so it is reported for these and older as well
+TEST = "test"  # in place of a fold's number: rows of another manifest, predicted by the heads of all folds together
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number of one cell in one fold."""
+
+    task: str
+    backbone: str
+    head: str
+    split: str
+    fold: str
+    metric: str
+    value: float
+    n: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One backbone, one head, and the task it learns, or all of them in one net."""
+
+    spec: EmbeddingSpec
+    head: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def backbone(self) -> str:
+        """The name in tables; "-" for the dummy, which looks at no embedding."""
+        return "-" if self.head == "dummy" else self.spec.name
+
+    def key(self, data: Dataset, seed: int) -> str:
+        """32 digits of the SHA-256 over all that the outcome depends on: under it a finished cell is found again."""
+        facts = [version("faceprobe"), self.spec.fingerprint, self.head, [task.to_dict() for task in self.tasks]]
+        digest = hashlib.sha256(json.dumps([*facts, data.split.hash, seed]).encode())
+        for part in data.parts:
+            digest.update("\0".join([*part.frame["image_id"], *part.frame["sha256"]]).encode())
+            digest.update(b"".join(part.labels[task.name].tobytes() for task in self.tasks))
+        return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The outcome of `compare`.
+
+    Attributes
+    ----------
+    results : DataFrame, one row per task, backbone, head, fold and metric: the fields of `Result`.
+    cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head.
+    reused : how many cells an earlier run had finished.
+    """
+
+    results: pd.DataFrame
+    cells: pd.DataFrame
+    reused: int
+
+
+def cells_of(specs: Sequence[EmbeddingSpec], heads: Sequence[str], tasks: Sequence[Task]) -> list[Cell]:
+    """Every combination that makes sense: a head with the tasks of its kinds, and the dummy once per task.
+
+    Raises
+    ------
+    HeadError : an unknown head.
+    """
+    cells = [Cell(specs[0], "dummy", (task,)) for task in tasks]
+    for spec in specs:
+        for head in dict.fromkeys(heads):
+            if head != "dummy":
+                cells += [Cell(spec, head, group) for group in groups_of(head, tasks)]
+    return cells
+
+
+def groups_of(head: str, tasks: Sequence[Task]) -> list[tuple[Task, ...]]:
+    """The tasks a head can learn, as it learns them: one by one, or all in one net. Raises HeadError if unknown."""
+    row = head_row(head)
+    fitting = tuple(task for task in tasks if task.kind in row.kinds)
+    if row.shared:
+        return [fitting] if fitting else []
+    return [(task,) for task in fitting]
+
+
+def compare(
+    cells: Sequence[Cell],
+    data: Dataset,
+    folder: Path,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int], object] = lambda n: None,
+) -> Comparison:
+    """Train and test every cell that `folder` does not hold already.
+
+    Parameters
+    ----------
+    folder : finished cells' predictions are kept in `folder`/cells, so a stopped comparison goes on where it was.
+    on_progress : called with 1 after each cell.
+    """
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    facts: list[dict[str, Any]] = []
+    reused = 0
+    for cell in cells:
+        file = folder / "cells" / f"{cell.key(data, seed)}.parquet"
+        if file.exists():
+            reused += 1
+        else:
+            table = run_cell(cell, data, seed=seed)
+            with atomic_write(file, mode=PRIVATE) as out:
+                pq.write_table(table, out)
+        table = pq.read_table(file)
+        results += measure(cell, table.to_pandas(), data, seed)
+        known = json.loads(table.schema.metadata[b"cell"])
+        facts += [{"task": task.name, "backbone": cell.backbone, "head": cell.head, **known} for task in cell.tasks]
+        on_progress(1)
+    return Comparison(pd.DataFrame([asdict(result) for result in results]), pd.DataFrame(facts), reused)
+
+
+def run_cell(cell: Cell, data: Dataset, *, seed: int = 0) -> pa.Table:
+    """Train a cell and predict; see `predict_folds`. The table's metadata has the seconds of training, and bytes."""
+    started = time.perf_counter()
+    nets = fit_folds(cell, data, seed=seed)
+    facts = {"seconds": time.perf_counter() - started, "bytes": nets[0].n_bytes}
+    table = pa.Table.from_pandas(predict_folds(cell, nets, data), preserve_index=False)
+    return table.replace_schema_metadata({"cell": json.dumps(facts)})
+
+
+def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> list[Net]:
+    """One trained net per fold of the split."""
+    labels = data.rows.labels
+    y: Any = labels if head_row(cell.head).shared else labels[cell.tasks[0].name]
+    folds = [data.split.indices(fold) for fold in range(data.split.n_folds)]
+    head = make_head(cell.head, cell.tasks, seed=seed)
+    return [fitted.net_ for fitted in head.fit_folds(data.rows.vectors[cell.spec.fingerprint], y, folds)]
+
+
+def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFrame:
+    """Predict every row by the head that has not seen it, and another manifest's rows by all heads together.
+
+    Returns
+    -------
+    DataFrame with columns task, fold (a number, or TEST), image_id, y and predicted: years (the expected value),
+    positions of classes, or numbers. Rows without a label are left out.
+    """
+    asked = [(net, data.rows, data.split.indices(fold)[2], str(fold)) for fold, net in enumerate(nets)]
+    if data.test is not None:
+        asked.append((together(nets), data.test, np.arange(len(data.test.frame)), TEST))
+    parts = []
+    for net, part, rows, fold in asked:
+        outputs = net.predict(part.vectors[cell.spec.fingerprint][rows])
+        for task in cell.tasks:
+            ids, y = part.frame["image_id"].to_numpy()[rows], part.labels[task.name][rows]
+            columns = {"task": task.name, "fold": fold, "image_id": ids, "y": y}
+            parts.append(pd.DataFrame({**columns, "predicted": task.point(outputs[task.name])}).dropna(subset=["y"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def measure(cell: Cell, predictions: pd.DataFrame, data: Dataset, seed: int) -> list[Result]:
+    """Every metric of every task in every fold; for gender also of the rows aged ADULT or more."""
+    results = []
+    for task in cell.tasks:
+        own = predictions[predictions["task"] == task.name]
+        for fold, rows in own.groupby("fold"):
+            names = (task.name, cell.backbone, cell.head, data.split.hash, str(fold))
+            for suffix, chosen in _row_groups(task, rows, data.test if fold == TEST else data.rows).items():
+                for metric, function in METRICS[task.kind].items():
+                    y, predicted = chosen["y"].to_numpy(), chosen["predicted"].to_numpy()
+                    value = float(function(y, predicted)) if len(chosen) else float("nan")
+                    results.append(Result(*names, metric + suffix, value, len(chosen), seed))
+    return results
+
+
+def _row_groups(task: Task, rows: pd.DataFrame, part: Any) -> dict[str, pd.DataFrame]:
+    """The rows to measure, by a suffix for the metric's name."""
+    if task.name != "gender" or "age" not in part.frame:
+        return {"": rows}
+    ages = rows["image_id"].map(part.frame.set_index("image_id")["age"])
+    return {"": rows, f"_from_{ADULT}": rows[ages >= ADULT]}

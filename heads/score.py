@@ -1,0 +1,84 @@
+"""A folder of images to predictions, offline: the one place here that calls `embedder.extract`."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from data.files import PRIVATE, atomic_write
+from data.images import printable
+from embedder.backbone import Backbone
+from embedder.extract import ExtractReport, extract
+from embedder.store import EmbeddingStore, open_store
+from heads.bundle import Bundle
+from heads.net import HeadError
+
+WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
+    ".csv": lambda rows: rows.to_csv(index=False, lineterminator="\n").encode(),
+    ".jsonl": lambda rows: rows.to_json(orient="records", lines=True, force_ascii=False).encode(),
+    ".parquet": lambda rows: rows.to_parquet(index=False),
+}
+
+# Inferring ethnicity of people is restricted by law in places (EU AI Act, Art. 5(1)(g)): only when asked for by name.
+ON_REQUEST = "ethnicity"
+
+
+def score(
+    images: pd.DataFrame,
+    bundle: Bundle,
+    backbone: Backbone,
+    *,
+    ethnicity: bool = False,
+    store: Path | None = None,
+    on_progress: Callable[[int], object] = lambda n: None,
+) -> tuple[pd.DataFrame, ExtractReport]:
+    """Predict every task of a bundle for every image.
+
+    Parameters
+    ----------
+    images : DataFrame with image_id and path.
+    bundle, backbone : the second from `bundle.load_backbone`, so that the embeddings are the bundle's own.
+    ethnicity : whether to predict it, if the bundle can.
+    store : an embedding store to take known embeddings from and to keep new ones in; by default none are kept.
+
+    Returns
+    -------
+    rows : DataFrame, one row per image in input order: path (relative), face (0, or missing without one), status,
+        reason, the tasks' columns, bundle (its id). Predictions are missing unless status is "ok".
+    report : of the extraction, for counts and times.
+    """
+    tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
+    if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
+        raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
+    with _store(store) as embeddings:
+        report = extract(images, [backbone], embeddings, on_progress=on_progress)
+        found, vectors = embeddings.read(backbone.spec.fingerprint, report.images["sha256"])
+    predicted = bundle.predict(vectors, tasks=tasks).set_index(found.index)
+    rows = pd.DataFrame(
+        {
+            "path": [printable(name) for name in report.images["image_id"]],
+            "face": found["face"].reindex(report.images.index).astype("Int16"),
+            "status": report.images["status"],
+            "reason": report.images["reason"],
+        }
+    )
+    return rows.join(predicted).assign(bundle=bundle.id), report
+
+
+@contextlib.contextmanager
+def _store(path: Path | None) -> Iterator[EmbeddingStore]:
+    """The store named, or a private one that ends with the run."""
+    if path:
+        yield open_store(path, create=True)
+    else:
+        with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
+            yield open_store(Path(folder) / "store", create=True)
+
+
+def write_scores(rows: pd.DataFrame, path: Path) -> None:
+    """Write predictions as .csv, .jsonl or .parquet, whole or not at all, readable by their owner alone."""
+    content = WRITERS[path.suffix](rows)
+    with atomic_write(path, mode=PRIVATE) as file:
+        file.write(content)

@@ -1,0 +1,131 @@
+"""Train one backbone's heads on every fold and bind them, with what was measured, into a bundle."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from embedder.spec import EmbeddingSpec
+from heads.base import HeadError
+from heads.bundle import Bundle, save_bundle
+from heads.compare import Cell, fit_folds, groups_of, measure, predict_folds
+from heads.dataset import Dataset
+from heads.net import together
+from heads.table import summarise
+from heads.tasks import Task
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `train` made.
+
+    Attributes
+    ----------
+    bundle : as saved.
+    results : DataFrame with the fields of `compare.Result`: every fold's head on the rows it has not seen.
+    """
+
+    bundle: Bundle
+    results: pd.DataFrame
+
+
+def train(
+    spec: EmbeddingSpec,
+    tasks: Sequence[Task],
+    data: Dataset,
+    path: str | os.PathLike[str],
+    *,
+    head: str = "dense",
+    seed: int = 0,
+    backbone_file: Path | None = None,
+) -> Training:
+    """Train the heads of all tasks and save them as a bundle.
+
+    A head per fold is trained, and measured on the rows it has not seen. The bundle averages the heads of all folds:
+    together they have seen every row, and the figures of its card are those of one of them on unseen rows.
+
+    Raises
+    ------
+    BundleError : `path` holds something else.
+    HeadError : the head cannot learn a task.
+    """
+    groups = groups_of(head, tasks)
+    unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
+    if unfit:
+        raise HeadError(f'head "{head}" cannot learn {", ".join(sorted(unfit))}: choose dense, shared or linear')
+    nets, results = [], []
+    for cell in (Cell(spec, head, group) for group in groups):
+        folds = fit_folds(cell, data, seed=seed)
+        nets.append(together(folds))
+        results += measure(cell, predict_folds(cell, folds, data), data, seed)
+    frame = pd.DataFrame([asdict(result) for result in results])
+    facts = {
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "faceprobe": version("faceprobe"),
+        "head": head,
+        "seed": seed,
+        "images": len(data.rows),
+        "dropped": data.rows.dropped,
+        "left_out": data.rows.left_out,
+        "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash},
+        "metrics": summarise(frame).drop(columns=["backbone", "head"]).to_dict("records"),
+    }
+    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
+    return Training(save_bundle(bundle, path, card=model_card(bundle)), frame)
+
+
+def model_card(bundle: Bundle) -> str:
+    """What people must know before they use a bundle, as Markdown."""
+    spec, facts = bundle.embedding, bundle.facts
+    left_out = [
+        f"{count:,} rows of {task}: {reason}"
+        for task, reasons in facts["left_out"].items()
+        for reason, count in reasons.items()
+    ]
+    metrics = [
+        f"| {row['task']} | {row['metric']} | {row['mean']:.3f} | {row['spread']:.3f} | {row['n']:,} |"
+        for row in facts["metrics"]
+    ]
+    return _CARD.format(
+        tasks=", ".join(task.name for task in bundle.tasks),
+        spec=spec,
+        dim=" x ".join(map(str, spec.dim)),
+        licence=spec.recorded["licence"],
+        excluded="; ".join(left_out) or "none",
+        measured="\n".join(metrics),
+        weights=", and those of the backbone" if bundle.backbone_file else "",
+        **facts,
+    )
+
+
+_CARD = """# {tasks} from {spec.name}
+
+Made by faceprobe {faceprobe} on {created}.
+
+- **Backbone**: {spec.name}, {dim}, fingerprint `{spec.fingerprint}`, weights SHA-256 `{spec.weights_sha256}`.
+- **Heads**: {head}, one per fold of the split, averaged; seed {seed}.
+- **Data**: {images:,} images. Left out: {excluded}.
+- **Split**: {split[rule]}; seed {split[seed]}, hash `{split[hash]}`.
+- **Licence** of the backbone's weights: {licence}. Use of this bundle is bound by it, and by that of your data.
+
+## Measured
+
+One fold's head on the rows it has not seen: mean and standard deviation over the folds.
+
+| task | metric | mean | spread | rows |
+|---|---|---|---|---|
+{measured}
+
+## Limits
+
+- Faces must be cropped as those it was trained on: detector {spec.detector}, alignment {spec.alignment}, {spec.crop}.
+- It tells how old, and of which gender or ethnicity, a face looks to those who labelled the data; not what a person is.
+  It errs more for groups that are rare in the data: measure on your own before you rely on it.
+- An infant's gender cannot be seen. Ethnicity is given only on request (`--ethnicity`); inferring it of people is
+  restricted by law in places. Not for decisions about individuals.
+- It holds the weights of the heads{weights}; no embeddings, no pixels and no names of the training data.
+"""
