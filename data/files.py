@@ -24,20 +24,21 @@ def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator
 
     Raises
     ------
-    OSError : as the file system says, e.g. ENOSPC on a full disk.
+    OSError : as the file system says, e.g. ENOSPC on a full disk; its filename is `path`.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(target)) from None  # nobody knows the temporary name
         raise
     folder = os.open(target.parent, os.O_RDONLY)
     try:
