@@ -133,17 +133,18 @@ def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures
 
 def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None:
     n = len(report.images)
-    click.echo(f"{n:,} images: {report.known:,} known, {n - report.known:,} read, {_count(report.copies, 'copy')}")
+    done = n - report.known - report.statuses.get("not_reached", 0)
+    click.echo(f"{n:,} images: {report.known:,} known, {done:,} read, {_count(report.copies, 'copy')}")
     _print_statuses(report)
     for backbone in backbones:
         spec = backbone.spec
         shape = " x ".join(map(str, spec.dim))
-        click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.name]:,} embedded")
-    done = n - report.known - report.statuses.get("not_reached", 0)
-    if not done:
+        click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.fingerprint]:,} embedded")
+    if report.known == n:
         click.echo(f"nothing to do: the store has it all ({report.seconds:.1f} s)")
         return
-    infer = ", ".join(f"infer {name} {seconds:.1f}" for name, seconds in report.infer_seconds.items())
+    names = {backbone.spec.fingerprint: backbone.spec.name for backbone in backbones}
+    infer = ", ".join(f"infer {names[print_]} {seconds:.1f}" for print_, seconds in report.infer_seconds.items())
     click.echo(
         f"{report.seconds:.1f} s, {done / report.seconds:,.0f} images/s; seconds: {infer or 'infer 0'}, "
         f"write {report.write_seconds:.1f}; beside it in threads: read {report.read_seconds:.1f}, "
@@ -174,8 +175,8 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
             {
                 "name": backbone.spec.name,
                 "fingerprint": backbone.spec.fingerprint,
-                "embedded": report.embedded[backbone.spec.name],
-                "infer_seconds": report.infer_seconds.get(backbone.spec.name, 0.0),
+                "embedded": report.embedded[backbone.spec.fingerprint],
+                "infer_seconds": report.infer_seconds.get(backbone.spec.fingerprint, 0.0),
             }
             for backbone in backbones
         ],

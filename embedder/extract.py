@@ -40,8 +40,8 @@ class ExtractReport:
     images : DataFrame in input order with image_id, path, sha256 (None where unreadable), status and reason.
     known : images for which nothing had to be computed.
     copies : images with the bytes of another image that the run or the store already had.
-    embedded : new rows by backbone name.
-    infer_seconds : time spent embedding, by backbone name.
+    embedded : new rows by fingerprint: two backbones may bear one name.
+    infer_seconds : time spent embedding, by fingerprint.
     read_seconds, decode_seconds : summed over threads, overlapping with everything else.
     write_seconds, seconds : of the loop's thread; `seconds` is the whole run.
     interrupted : True after Ctrl-C; everything embedded until then is committed.
@@ -241,8 +241,8 @@ class _Job:
         rows = pd.DataFrame([(sha256, 0, *f) for sha256, f in found.items()], columns=ROW_COLUMNS)
         self._waiting[print_].append((rows, vectors, seconds))  # in one step: an interrupt leaves both or neither
         self._held[print_].update(found)
-        self.report.infer_seconds[backbone.spec.name] = self.report.infer_seconds.get(backbone.spec.name, 0.0) + seconds
-        self.report.embedded[backbone.spec.name] += len(faces)
+        self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + seconds
+        self.report.embedded[print_] += len(faces)
 
     def _file(self, position: int) -> tuple[str, str]:
         return path_key(self._paths[position]), self._ids[position]
@@ -258,11 +258,12 @@ class _Job:
         """Write a shard per backbone, then the files: a file is never known before its vectors are."""
         started = time.perf_counter()
         for print_, backbone in self._backbones.items():
-            waiting, self._waiting[print_] = self._waiting[print_], []
+            waiting = self._waiting[print_]
             if waiting:
                 rows = pd.concat([rows for rows, _, _ in waiting], ignore_index=True)
                 vectors = np.concatenate([vectors for _, vectors, _ in waiting])
                 self._store.add(backbone.spec, rows, vectors, seconds=sum(seconds for _, _, seconds in waiting))
+                self._waiting[print_] = []  # only now: an interrupt during the write leaves them for the last commit
         if self._read:
             self._store.add_images(pd.DataFrame(self._read, columns=IMAGE_COLUMNS))
         self._read = []

@@ -49,7 +49,7 @@ def test_every_image_gets_one_status_in_input_order(images, store):
 def test_equal_bytes_are_embedded_once(images, store):
     backbone = fake_backbone()
     report = extract(images, [backbone], store)
-    assert embedded(backbone) == report.embedded["fake"] == 10
+    assert embedded(backbone) == report.embedded[report_fingerprint()] == 10
     assert report.copies == 1
 
 
@@ -66,9 +66,10 @@ def test_images_are_decoded_once_for_all_backbones(images, store, monkeypatch):
     decoded = []
     original = extract_module.decode
     monkeypatch.setattr(extract_module, "decode", lambda content: decoded.append(1) or original(content))
-    report = extract(images.head(10), [fake_backbone(), fake_backbone(name="other", normalization="base")], store)
+    backbones = [fake_backbone(), fake_backbone(normalization="base")]
+    report = extract(images.head(10), backbones, store)
     assert len(decoded) == 10
-    assert report.embedded == {"fake": 10, "other": 10}
+    assert report.embedded == {backbone.spec.fingerprint: 10 for backbone in backbones}
 
 
 def test_second_run_reads_nothing(images, store, monkeypatch):
@@ -102,7 +103,7 @@ def test_changed_file_is_embedded_again(images, store, draw_image):
     draw_image(Path(images["path"][0]), seed=77)
     report = extract(images, [fake_backbone()], store)
     assert report.known == len(images) - 1
-    assert report.embedded["fake"] == 1
+    assert report.embedded[report_fingerprint()] == 1
 
 
 def test_moved_file_is_recognised_by_its_content(images, store, tmp_path):
@@ -165,6 +166,20 @@ def test_interrupt_keeps_what_is_done(images, store, monkeypatch):
     continued = extract(images, [fake_backbone()], store)
     assert continued.known == 4
     assert continued.statuses == {"ok": 11, "unreadable": 1}
+
+
+def test_interrupt_during_a_commit_loses_nothing(images, store, monkeypatch):
+    write = store.add
+
+    def interrupted_once(*args, **kwargs):
+        monkeypatch.setattr(store, "add", write)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract_module, "SHARD_ROWS", 1)
+    monkeypatch.setattr(store, "add", interrupted_once)
+    report = extract(images, [fake_backbone()], store)
+    assert report.interrupted
+    assert len(store.rows(report_fingerprint())) == report.embedded[report_fingerprint()] + 1  # and the unreadable one
 
 
 def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch):
