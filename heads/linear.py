@@ -1,8 +1,9 @@
 """Linear probes in scikit-learn, and dummies: the floor that every other head must beat."""
 
+import contextlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class _Probe(OneTaskHead, BaseEstimator):
         name = self.task.name
         rows, labels, fold = stack_validation(X, {name: y}, X_valid, None if y_valid is None else {name: y_valid})
         weight = None if sample_weight is None else np.append(sample_weight, np.ones(len(rows) - len(X)))
-        with threadpool_limits(1):
+        with _small_fits():
             return self._fit(rows, labels[name], fold, weight)
 
     def fit_folds(
@@ -69,7 +70,7 @@ class _Probe(OneTaskHead, BaseEstimator):
     ) -> list["_Probe"]:
         """Fit one clone per fold; y and weights are of all rows, (n,)."""
         labels = np.asarray(y, dtype=np.float64)
-        with threadpool_limits(1):  # the products are small: BLAS threads would mostly wait for each other
+        with _small_fits():
             return Parallel(n_jobs=-1, prefer="threads")(
                 delayed(clone(self)._fit)(X, labels, fold, sample_weight) for fold in folds
             )
@@ -149,6 +150,17 @@ class DummyHead(_Probe):
         return [(kernel, bias[None].astype(np.float32))]
 
 
+@contextlib.contextmanager
+def _small_fits() -> Iterator[None]:
+    """Fit with one BLAS thread each, as more would mostly wait for each other, and stop early without a warning.
+
+    Entered around the threads, not in them: both settings are the whole process's.
+    """
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
 def _ridges(Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
     """Fit ridge regression at each strength."""
     models = [Ridge(alpha=alpha).fit(Z, y, sample_weight=weight) for alpha in RIDGE_ALPHAS]
@@ -167,9 +179,7 @@ def _logistic(
             "expected two or more classes among the training rows; found one.\nGive more rows, or fewer folds."
         )
     model = LogisticRegression(C=C, max_iter=iterations)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is meant
-        model.fit(Z, positions, sample_weight=weight)
+    model.fit(Z, positions, sample_weight=weight)
     kernel = np.zeros((1, Z.shape[1], n_classes), dtype=np.float32)
     bias = np.full((1, n_classes), _NEVER, dtype=np.float32)
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes: the logit of the second

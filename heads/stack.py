@@ -187,6 +187,14 @@ class Batch(NamedTuple):
     weight: Tensor
 
 
+def learning_rate(recipe: Recipe, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Rise for two rounds of `steps` batches, then fall to 0 along a cosine (Loshchilov and Hutter, SGDR, 2017)."""
+    warm = 2 * steps
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(recipe.rounds * steps - warm, 1), warmup_target=recipe.learning_rate, warmup_steps=warm
+    )
+
+
 def _mean(sums: Tensor) -> Tensor:
     """Divide weighted sums by sums of weights, (tasks, 2, nets) to (tasks, nets); 0 where there is nothing."""
     return tf.math.divide_no_nan(sums[:, 0], sums[:, 1])
@@ -202,11 +210,7 @@ class _Stack:
         self.centre, self.spread = _scales_of_numbers(data, trains)
         self._place()
         self._build(len(trains), np.random.default_rng(seed))
-        warm = 2 * self.steps
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(recipe.rounds * self.steps - warm, 1), warmup_target=recipe.learning_rate, warmup_steps=warm
-        )
-        self.optimizer = keras.optimizers.Adam(rate)
+        self.optimizer = keras.optimizers.Adam(learning_rate(recipe, self.steps))
         self.optimizer.build(self.model.trainable_variables)
         self.best = [tf.Variable(variable.value) for variable in self.model.trainable_variables]
 

@@ -122,3 +122,9 @@ def test_fit_on_given_rows_is_the_fit_of_a_fold(faces):
 def test_fit_without_validation_rows_is_refused(faces):
     with pytest.raises(HeadError, match="expected X_valid and y_valid; found none"):
         LinearHead(GENDER).fit(faces.X, faces.y["gender"])
+
+
+def test_stopping_early_warns_in_no_thread(faces, recwarn, monkeypatch):
+    monkeypatch.setattr(linear, "AGE_ITERATIONS", 2)
+    LinearHead(AGE).fit_folds(faces.X, faces.y["age"], [faces.fold] * 4)
+    assert not recwarn.list
