@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from heads.tasks import Task
 
 _PATH = click.Path(path_type=Path)
+_COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+
+_max_failures_option = click.option(
+    "--max-failures", type=_COUNT, default=0, show_default=True, help="Exit with 1 if more images than this fail."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,6 +68,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
     if dataset not in READERS:
         raise FaceprobeError(f"unknown dataset {dataset!r}: known are {', '.join(READERS)}")
+    _check_output(output, (".csv", ".parquet"))
     with _progress("indexing", "file") as on_progress:
         manifest, rejected = READERS[dataset](folder, on_progress=on_progress)
     write_manifest(manifest, output)
@@ -89,7 +95,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @click.argument("source", type=_PATH)
 @click.option("--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeatable.")
 @click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
-@click.option("--max-failures", default=0, show_default=True, help="Exit with 1 if more images than this fail.")
+@_max_failures_option
 @click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
 def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures: int, log_json: Path | None) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
@@ -113,17 +119,19 @@ def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures
     from embedder.extract import extract as run
     from embedder.store import open_store
 
+    if log_json:
+        _check_output(log_json)
     images, ignored = list_images(source)
     with contextlib.ExitStack() as stack:
-        backbones = [stack.enter_context(load_backbone(name)) for name in names]
+        backbones = [stack.enter_context(load_backbone(name)) for name in dict.fromkeys(names)]
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         report = run(images, backbones, store, on_progress=on_progress)
+    if log_json:  # before printing: whoever reads that may have gone
+        _append_json_lines(log_json, _extract_events(report, backbones))
     if ignored:
         click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
     _print_extract(report, backbones)
-    if log_json:
-        _append_json_lines(log_json, _extract_events(report, backbones))
     if report.interrupted:
         click.echo(f"interrupted; what was done is in {store_path}, the same command goes on", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -197,8 +205,10 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--kind", "kinds", multiple=True, help="Of a further column: NAME=class or NAME=number."),
         click.option("--age-range", default="0-100", show_default=True, help="Ages that the age task learns."),
         click.option("--age-groups", default="ten", show_default=True, help="ten, five, twenty-years, or 0,13,18,65."),
-        click.option("--folds", default=5, show_default=True, help="Of the split; copies of an image stay together."),
-        click.option("--seed", default=0, show_default=True, help="Of the split and the heads."),
+        click.option(
+            "--folds", type=_FOLDS, default=5, show_default=True, help="Of the split; copies of an image stay together."
+        ),
+        click.option("--seed", type=_COUNT, default=0, show_default=True, help="Of the split and the heads."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -359,7 +369,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
 @click.option("--store", "store_path", type=_PATH, help="Take known embeddings from here and keep new ones.")
-@click.option("--max-failures", default=0, show_default=True, help="Exit with 1 if more images than this fail.")
+@_max_failures_option
 def score(
     source: Path,
     bundle_path: Path,
@@ -383,8 +393,7 @@ def score(
     from heads.score import WRITERS, write_scores
     from heads.score import score as run
 
-    if output.suffix not in WRITERS:
-        raise FaceprobeError(f"{output} must end in one of {', '.join(WRITERS)}")
+    _check_output(output, tuple(WRITERS))
     images, ignored = list_images(source)
     bundle = load_bundle(bundle_path)
     with bundle.load_backbone(name) as backbone, _progress("scoring", "img", total=len(images)) as on_progress:
@@ -424,6 +433,18 @@ def _progress(label: str, unit: str, *, total: int | None = None) -> Iterator[Ca
         yield advance
 
 
+def _check_output(path: Path, suffixes: tuple[str, ...] = ()) -> None:
+    """Refuse before the work what could not be written after it."""
+    if suffixes and path.suffix not in suffixes:
+        raise FaceprobeError(f"expected a name ending in {' or '.join(suffixes)}; found {path.name}")
+    if path.is_dir():
+        raise FaceprobeError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise FaceprobeError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise FaceprobeError(f"cannot write {path}: {path.parent} may not be written to")
+
+
 def _count(n: int, noun: str) -> str:
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{n:,} {noun if n == 1 else plural}"
@@ -452,10 +473,8 @@ def main() -> None:
     except FaceprobeError as error:
         click.echo(f"faceprobe: {error}", err=True)
         sys.exit(EXIT_USER)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; so may what is buffered
     except OSError as error:
-        click.echo(f"faceprobe: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        click.echo(f"faceprobe: {error.filename or 'cannot write'}: {error.strerror or error}", err=True)
         sys.exit(EXIT_USER)
     except (KeyboardInterrupt, click.Abort):
         click.echo("faceprobe: interrupted", err=True)
