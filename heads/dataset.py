@@ -1,7 +1,8 @@
 """Dataset: a manifest's rows joined to their embeddings, with the labels of each task and a split."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,14 +64,21 @@ class Dataset:
 
 
 def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[EmbeddingSpec]:
-    """The specs of backbones named as in `extract`, by the store's own names, or by fingerprints.
+    """The specs of backbones named as in `extract`, by the store's own names, or by fingerprints; each once.
+
+    Tables know a backbone by its name, so several settings of one have their fingerprints in theirs.
 
     Raises
     ------
     FingerprintMismatch : the store does not hold one, with the fields that differ.
     BackboneError : a name that neither the store nor the program knows.
     """
-    return [store.find(name) or _loaded_spec(store, name) for name in dict.fromkeys(names)]
+    found = [store.find(name) or _loaded_spec(store, name) for name in names]
+    specs = {spec.fingerprint: spec for spec in found}.values()
+    bearers = Counter(spec.name for spec in specs)
+    return [
+        spec if bearers[spec.name] == 1 else replace(spec, name=f"{spec.name} {spec.fingerprint}") for spec in specs
+    ]
 
 
 def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:

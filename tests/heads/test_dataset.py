@@ -1,0 +1,206 @@
+"""Rows joined by content, accounted for, and split so that nothing leaks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.errors import BackboneError, FingerprintMismatch, StoreError
+from data.manifest import Manifest
+from embedder.store import IMAGE_COLUMNS, open_store, path_key
+from heads.dataset import find_specs, join, make_dataset, split_rows, unseen
+from heads.tasks import Task
+from tests.fakes import FAKE_SPEC, fake_backbone
+from tests.heads.conftest import OTHER
+
+AGE = Task("age", "age", "age", tuple(range(101)))
+OTHER_SPEC = fake_backbone(**OTHER).spec
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "store", create=True)
+
+
+def content(number: int) -> str:
+    """Stand in for the SHA-256 of image `number`."""
+    return f"{number:064x}"
+
+
+def vectors_of(numbers) -> np.ndarray:
+    """Make the vectors of images, each recognisable."""
+    return np.array([[number + i / 100 for i in range(12)] for number in numbers], dtype=np.float32).reshape(-1, 12)
+
+
+def add(store, numbers, *, spec=FAKE_SPEC, failed=()):
+    """Commit one shard; the images in `failed` without a vector."""
+    rows = pd.DataFrame({"sha256": [content(n) for n in [*numbers, *failed]], "face": 0})
+    rows["status"] = ["ok"] * len(numbers) + ["no_face"] * len(failed)
+    store.add(spec, rows.assign(reason=""), vectors_of(numbers))
+
+
+def manifest_of(numbers, **columns) -> Manifest:
+    names = [f"{number}.jpg" for number in numbers]
+    frame = pd.DataFrame({"image_id": names, "path": [f"/faces/{name}" for name in names]})
+    columns = {"sha256": [content(n) for n in numbers], "age": [float(n) for n in numbers], **columns}
+    return Manifest(frame.assign(**columns))
+
+
+# ---- which backbones
+
+
+def test_backbone_is_found_by_name_or_fingerprint_in_the_order_asked(world):
+    fake, other = world.specs
+    assert find_specs(world.store, ["other", "fake"]) == [other, fake]
+    assert find_specs(world.store, [other.fingerprint]) == [other]
+
+
+def test_backbone_named_twice_is_compared_once(world):
+    assert find_specs(world.store, ["fake", world.specs[0].fingerprint, "fake"]) == world.specs[:1]
+
+
+def test_two_settings_of_one_backbone_are_told_apart_by_name(store):
+    specs = [FAKE_SPEC, fake_backbone(normalization="base").spec]
+    for spec in specs:
+        add(store, [1, 2], spec=spec)
+    found = find_specs(store, [spec.fingerprint for spec in specs])
+    assert [spec.fingerprint for spec in found] == [spec.fingerprint for spec in specs]
+    assert found[0].name != found[1].name
+    assert all(spec.name.startswith("fake") for spec in found)
+
+
+def test_name_that_nobody_knows_is_refused_with_the_names_the_store_holds(world):
+    with pytest.raises(BackboneError, match=r"(?s)nobody.*Dlib.*holds fake, other"):
+        find_specs(world.store, ["nobody"])
+
+
+def test_backbone_that_the_store_lacks_is_refused_with_the_fields_that_differ(world):
+    with pytest.raises(FingerprintMismatch, match=r"(?s)channel_order: the store has RGB, asked for is GRAY.*extract"):
+        find_specs(world.store, ["pixels"])
+
+
+# ---- the join
+
+
+@settings(max_examples=15)  # each example writes to disk
+@given(st.permutations(range(8)), st.permutations(range(8)), st.integers(1, 4))
+def test_join_is_by_content_whatever_the_order_of_manifest_and_shards(tmp_path_factory, rows, stored, shard):
+    store = open_store(tmp_path_factory.mktemp("join") / "store", create=True)
+    for start in range(0, 8, shard):
+        add(store, stored[start : start + shard])
+    joined = join(manifest_of(rows), store, [FAKE_SPEC], [AGE])
+    assert joined.frame["image_id"].tolist() == [f"{number}.jpg" for number in rows]
+    np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of(rows))
+    np.testing.assert_array_equal(joined.labels["age"], rows)
+
+
+def test_row_that_one_backbone_lacks_is_dropped_for_all_and_counted(store):
+    add(store, [1, 2, 3, 5], failed=[4])
+    add(store, [4, 5, 3, 1], spec=OTHER_SPEC, failed=[6])
+    joined = join(manifest_of([6, 5, 4, 3, 2, 1]), store, [FAKE_SPEC, OTHER_SPEC], [AGE])
+    assert joined.frame["image_id"].tolist() == ["5.jpg", "3.jpg", "1.jpg"]
+    assert joined.frame.index.tolist() == [0, 1, 2]
+    for spec in (FAKE_SPEC, OTHER_SPEC):
+        np.testing.assert_array_equal(joined.vectors[spec.fingerprint], vectors_of([5, 3, 1]))
+    assert joined.dropped == {"fake": 2, "other": 2}
+
+
+def test_copies_share_their_vector(store):
+    add(store, [1, 2])
+    manifest = manifest_of([1, 2, 3], sha256=[content(1), content(2), content(1)])
+    joined = join(manifest, store, [FAKE_SPEC], [AGE])
+    np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of([1, 2, 1]))
+
+
+def test_manifest_without_hashes_joins_by_what_the_store_saw_of_the_files(store):
+    add(store, [1, 2])
+    seen = [(path_key(f"/faces/{n}.jpg"), f"{n}.jpg", 1, 1, content(3 - n)) for n in (1, 2)]
+    store.add_images(pd.DataFrame(seen, columns=IMAGE_COLUMNS))
+    manifest = manifest_of([1, 2])
+    joined = join(Manifest(manifest.frame.drop(columns="sha256")), store, [FAKE_SPEC], [AGE])
+    np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of([2, 1]))
+    assert joined.frame["sha256"].tolist() == [content(2), content(1)]
+
+
+def test_hash_that_the_manifest_lacks_is_filled_in_and_one_that_it_has_is_kept(store):
+    add(store, [1, 2, 9])
+    seen = [(path_key(f"/faces/{n}.jpg"), f"{n}.jpg", 1, 1, content(9)) for n in (1, 2)]
+    store.add_images(pd.DataFrame(seen, columns=IMAGE_COLUMNS))
+    joined = join(manifest_of([1, 2], sha256=[content(1), None]), store, [FAKE_SPEC], [AGE])
+    np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of([1, 9]))
+
+
+def test_file_of_equal_name_in_another_folder_is_another_image(store):
+    add(store, [1])
+    store.add_images(pd.DataFrame([(path_key("/elsewhere/1.jpg"), "1.jpg", 1, 1, content(1))], columns=IMAGE_COLUMNS))
+    with pytest.raises(StoreError):
+        join(Manifest(manifest_of([1]).frame.drop(columns="sha256")), store, [FAKE_SPEC], [AGE])
+
+
+def test_manifest_that_the_store_does_not_know_is_refused_with_what_to_do(store):
+    add(store, [1, 2])
+    with pytest.raises(StoreError, match="no image of the manifest that is ok for fake: run `extract`"):
+        join(manifest_of([3, 4]), store, [FAKE_SPEC], [AGE])
+
+
+def test_rows_without_a_usable_label_stay_and_are_counted(store):
+    add(store, [1, 2, 3, 4])
+    joined = join(manifest_of([1, 2, 3, 4], age=[1, np.nan, 115, 4]), store, [FAKE_SPEC], [AGE])
+    np.testing.assert_array_equal(joined.labels["age"], [1, np.nan, np.nan, 4])
+    assert joined.left_out == {"age": {"no age label": 1, "age outside 0..100": 1}}
+
+
+# ---- the split
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=30, max_size=60),
+    st.lists(st.one_of(st.none(), st.integers(0, 25)), min_size=60, max_size=60),
+    st.integers(0, 3),
+)
+def test_copies_and_subjects_stay_on_one_side_and_every_row_is_tested_once(contents, subjects, seed):
+    n = len(contents)
+    contents = [*contents, *range(100, 140)]  # enough groups of one row for any number of parts
+    subjects = [*subjects[:n], *[None] * 40]
+    frame = pd.DataFrame({"image_id": [f"{i}.jpg" for i in range(len(contents))], "sha256": contents})
+    frame["subject_id"] = pd.Series(subjects, dtype=object)
+    split = split_rows(frame, folds=3, seed=seed)
+    for key in ("sha256", "subject_id"):
+        for fold in range(3):
+            roles = pd.Series(split.roles[:, fold]).groupby(frame[key]).nunique()
+            assert (roles == 1).all()
+    tested = np.concatenate([split.indices(fold)[2] for fold in range(3)])
+    assert sorted(tested) == list(range(len(frame)))
+
+
+def test_split_does_not_depend_on_the_order_of_the_manifest(world):
+    manifest = Manifest(world.manifest.frame.sample(frac=1, random_state=0))
+    shuffled = make_dataset(manifest, world.store, world.specs, world.tasks, folds=3)
+    assert shuffled.split.hash == world.data.split.hash
+    assert shuffled.split.ids.tolist() == manifest.frame["image_id"].tolist()
+
+
+# ---- rows of another manifest
+
+
+def test_test_rows_with_bytes_trained_on_are_left_out(store):
+    add(store, range(1, 9))
+    rows = join(manifest_of([1, 2, 3]), store, [FAKE_SPEC], [AGE])
+    fresh = unseen(join(manifest_of([5, 2, 8, 3, 4]), store, [FAKE_SPEC], [AGE]), rows)
+    assert fresh.frame["image_id"].tolist() == ["5.jpg", "8.jpg", "4.jpg"]
+    assert fresh.frame.index.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(fresh.vectors[FAKE_SPEC.fingerprint], vectors_of([5, 8, 4]))
+    np.testing.assert_array_equal(fresh.labels["age"], [5, 8, 4])
+
+
+def test_test_manifest_of_known_images_alone_is_refused(store):
+    add(store, [1, 2, 3])
+    rows = join(manifest_of([1, 2, 3]), store, [FAKE_SPEC], [AGE])
+    with pytest.raises(StoreError, match="every image of the test manifest is among those trained on"):
+        unseen(join(manifest_of([2, 1]), store, [FAKE_SPEC], [AGE]), rows)
+
+
+def test_dataset_tests_on_the_strangers_that_are_no_copies(world):
+    assert len(world.data.test) == 15
+    assert [len(part) for part in world.data.parts] == [60, 15]
