@@ -62,7 +62,8 @@ class Bundle:
         outputs: dict[str, Any] = {}
         for net in self.nets:
             outputs |= net.predict(vectors)
-        return pd.concat([task.decode(outputs[task.name]) for task in tasks or self.tasks], axis=1)
+        asked = self.tasks if tasks is None else tasks
+        return pd.concat([task.decode(outputs[task.name]) for task in asked], axis=1)
 
     def load_backbone(self, name: str | None = None, *, cores: int | None = None) -> Backbone:
         """Start the bundle's backbone, or the one named if its embeddings are the same.
@@ -113,13 +114,12 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
 
     Raises
     ------
-    BundleError : `path` holds something that is not a bundle.
+    BundleError : `path` holds anything but a bundle.
     """
     from safetensors.numpy import save_file
 
     target = Path(path)
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / _SUMS).is_file())):
-        raise BundleError(f"{target} exists and is not a bundle: choose another place")
+    _require_replaceable(target)
     work = target.with_name(f".{target.name}.new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -146,6 +146,15 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
     return load_bundle(target)
 
 
+def _require_replaceable(target: Path) -> None:
+    """Refuse a place with anything in it that is not of a bundle: it would be deleted."""
+    if not target.exists():
+        return
+    held = {entry.name for entry in target.iterdir()} if target.is_dir() else {""}
+    if held and not {_SUMS, _MAIN} <= held <= {_SUMS, *_NAMES}:
+        raise BundleError(f"{target} holds something that is not a bundle: choose another place")
+
+
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Load a bundle after checking every byte of it.
 
@@ -153,6 +162,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     ------
     BundleError : no bundle there, a file is missing, altered or unknown, or the format is newer than this program.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     folder = Path(path)
@@ -171,7 +181,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
             id=contents,
             backbone_file=folder / _BACKBONE if (folder / _BACKBONE).exists() else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder} is not a bundle this program understands ({error!r}): train it again") from None
 
 
@@ -190,8 +200,14 @@ def _verified(folder: Path) -> str:
     lines = (line.partition("  ") for line in sums.decode("ascii", "replace").splitlines())
     listed = {name: digest for digest, _, name in lines}
     required = set(_NAMES) - {_BACKBONE}
-    if not required <= set(listed) <= set(_NAMES):
+    as_written = "".join(f"{digest}  {name}\n" for name, digest in listed.items()).encode()
+    if sums != as_written or not required <= set(listed) <= set(_NAMES):
         raise BundleError(f"{folder / _SUMS} must list {', '.join(sorted(required))}: train the bundle again")
+    unlisted = {entry.name for entry in folder.iterdir()} - {_SUMS, *listed}
+    if unlisted:
+        raise BundleError(
+            f"{folder} holds {', '.join(sorted(unlisted))}, not of the bundle: remove what is not its own"
+        )
     for name, expected in listed.items():
         try:
             found = sha256_of_file(folder / name)

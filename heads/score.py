@@ -52,6 +52,8 @@ def score(
     tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
     if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
         raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
+    if not tasks:
+        raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
     with _store(store) as embeddings:
         report = extract(images, [backbone], embeddings, on_progress=on_progress)
         found, vectors = embeddings.read(backbone.spec.fingerprint, report.images["sha256"])
