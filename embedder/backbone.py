@@ -148,8 +148,8 @@ def _split_settings(name: str) -> tuple[str, dict[str, Any]]:
     settings: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs)
     for key in ("dim", "input_size"):
         if key in settings:
-            numbers = re.findall(r"\d+", settings[key])
-            settings[key] = [int(number) for number in numbers]
+            numbers = [int(number) for number in re.findall(r"\d+", settings[key])]
+            settings[key] = numbers or settings[key]  # text without a number is refused by `_shape`
     return stem, settings
 
 
