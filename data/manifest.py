@@ -94,7 +94,8 @@ def list_images(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, int]:
 
     Returns
     -------
-    (images, ignored) : DataFrame with image_id and path (absolute), and how many other files the folder holds.
+    (images, ignored) : DataFrame with image_id (escaped by `printable`) and path (absolute, object), and how many other
+        files the folder holds.
 
     Raises
     ------
@@ -110,7 +111,8 @@ def list_images(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, int]:
             f"expected images in {printable(folder)}; found {len(files)} files, none of them named like one "
             f"({', '.join(IMAGE_SUFFIXES)}).\nName another folder."
         )
-    return pd.DataFrame({"image_id": names, "path": [f"{folder}/{name}" for name in names]}), len(files) - len(names)
+    paths = pd.Series([f"{folder}/{name}" for name in names], dtype=object)  # bytes that are not UTF-8 stay in them
+    return pd.DataFrame({"image_id": [printable(name) for name in names], "path": paths}), len(files) - len(names)
 
 
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:

@@ -276,7 +276,7 @@ class _Job:
         self.report.images = pd.DataFrame(
             {
                 "image_id": self._ids,
-                "path": self._paths,
+                "path": pd.Series(self._paths, dtype=object),  # pandas' strings refuse names that are not UTF-8
                 "sha256": self._sha256,
                 "status": self._status,
                 "reason": self._reason,
