@@ -158,7 +158,6 @@ class _Inputs(NamedTuple):
         return cls(table, offset, projections)
 
 
-@keras.saving.register_keras_serializable("faceprobe")
 class StackedDense(keras.layers.Layer):
     """A dense layer per net: (nets, batch, in) @ kernel (nets, in, out) + bias (nets, 1, out)."""
 
@@ -211,8 +210,8 @@ class _Stack:
         self._place()
         self._build(len(trains), np.random.default_rng(seed))
         self.optimizer = keras.optimizers.Adam(learning_rate(recipe, self.steps))
-        self.optimizer.build(self.model.trainable_variables)
-        self.best = [tf.Variable(variable.value) for variable in self.model.trainable_variables]
+        self.optimizer.build(self.variables)
+        self.best = [tf.Variable(variable.value) for variable in self.variables]
 
     def _place(self) -> None:
         """Turn data into tensors: a table of rows, and per task labels, weights and the functions to compare with."""
@@ -243,8 +242,12 @@ class _Stack:
             x = keras.layers.Dropout(self.recipe.dropout, seed=draw())(
                 keras.activations.gelu(layer(x), approximate=True)
             )
-        outputs = {task.name: StackedDense(task.n_outputs, seed=draw())(x) for task in self.data.tasks}
-        self.model = keras.Model(inputs, outputs)
+        last = [StackedDense(task.n_outputs, seed=draw()) for task in self.data.tasks]
+        self.model = keras.Model(
+            inputs, {task.name: layer(x) for task, layer in zip(self.data.tasks, last, strict=True)}
+        )
+        # Keras lists the model's variables in an order of its own, by task name
+        self.variables = [each for layer in (*self.trunk, *last) for each in (layer.kernel, layer.bias)]
 
     def _outputs(self, rows: Tensor, *, training: bool) -> dict[str, Tensor]:
         """Compute each task's output, (nets, batch, classes), of rows (nets, batch)."""
@@ -268,8 +271,8 @@ class _Stack:
                 outputs = self._outputs(rows, training=True)
                 sums = tf.stack([self._sums(task, self.losses, outputs, batch) for task in self.data.tasks])
                 loss = tf.reduce_sum(_mean(sums), 0)
-            variables = self.model.trainable_variables
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            gradients = tape.gradient(loss, [variable.value for variable in self.variables])
+            self.optimizer.apply(gradients, self.variables)
             total += loss
         return total / float(order.shape[0])
 
@@ -290,7 +293,7 @@ class _Stack:
 
     def keep(self, better: NDArray[np.bool_]) -> None:
         """Remember the weights of these nets, (nets,), as their best."""
-        for best, variable in zip(self.best, self.model.trainable_variables, strict=True):
+        for best, variable in zip(self.best, self.variables, strict=True):
             best.assign(tf.where(better[:, None, None], variable.value, best))
 
     def nets_of(self, fold: int) -> slice:

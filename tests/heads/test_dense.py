@@ -7,9 +7,11 @@ from sklearn.base import clone
 from heads.dense import DenseHead, SharedDenseHead
 from heads.net import HeadError, Net
 from heads.stack import Recipe
+from heads.tasks import Task
 from tests.heads.faces import AGE, GENDER, HEIGHT, make_faces
 
 SMALL = Recipe(hidden=(24,), members=2, rounds=6, steps=12, batch_size=64, input_dropout=0.0, dropout=0.1)
+YOUNG = Task("young", "young", "class", ("no", "yes"))  # as wide as gender: mixed up, they would fit
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +159,24 @@ def test_pixels_are_reduced_and_the_net_still_takes_pixels():
 def test_shared_head_learns_all_tasks_from_the_labels_each_row_has(faces):
     train, _, test = faces.fold
     y = {name: labels.copy() for name, labels in faces.y.items()}
+    y["young"] = (faces.y["age"] < 40).astype(np.float64)
     y["gender"][train[:100]], y["age"][train[100:200]] = np.nan, np.nan
-    head = SharedDenseHead((AGE, GENDER, HEIGHT), recipe=SMALL).fit_folds(faces.X, y, [faces.fold])[0]
+    head = SharedDenseHead((HEIGHT, YOUNG, GENDER, AGE), recipe=SMALL).fit_folds(faces.X, y, [faces.fold])[0]
     predicted = head.predict(faces.X[test])
     assert np.abs(predicted["age"] - faces.y["age"][test]).mean() < 15
     assert (predicted["gender"] == faces.y["gender"][test]).mean() > 0.9
+    assert (predicted["young"] == y["young"][test]).mean() > 0.9
     assert np.abs(predicted["height"] - faces.y["height"][test]).mean() < 5
     assert {name: proba.shape for name, proba in head.predict_proba(faces.X[test]).items()} == {
         "age": (len(test), 101),
         "gender": (len(test), 2),
+        "young": (len(test), 2),
     }
-    assert set(head.history_) == {"train_loss", "valid_loss", "age mae", "gender accuracy", "height mae"}
+    assert set(head.history_) == {
+        "train_loss",
+        "valid_loss",
+        "age mae",
+        "gender accuracy",
+        "height mae",
+        "young accuracy",
+    }
