@@ -1,5 +1,6 @@
 """Train one backbone's heads on every fold and bind them, with what was measured, into a bundle."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ import pandas as pd
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
 from heads.bundle import Bundle, save_bundle
-from heads.compare import Cell, fit_folds, groups_of, measure, predict_folds
+from heads.compare import TEST, Cell, fit_folds, groups_of, measure, predict_folds
 from heads.dataset import Dataset
 from heads.net import together
 from heads.table import summarise
@@ -63,6 +64,7 @@ def train(
         nets.append(together(folds))
         results += measure(cell, predict_folds(cell, folds, data), data, seed)
     frame = pd.DataFrame([asdict(result) for result in results])
+    summary = summarise(frame[frame["fold"] != TEST]).drop(columns=["backbone", "head"])
     facts = {
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "faceprobe": version("faceprobe"),
@@ -72,7 +74,7 @@ def train(
         "dropped": data.rows.dropped,
         "left_out": data.rows.left_out,
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash},
-        "metrics": summarise(frame).drop(columns=["backbone", "head"]).to_dict("records"),
+        "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
     bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
     return Training(save_bundle(bundle, path, card=model_card(bundle)), frame)
@@ -87,7 +89,7 @@ def model_card(bundle: Bundle) -> str:
         for reason, count in reasons.items()
     ]
     metrics = [
-        f"| {row['task']} | {row['metric']} | {row['mean']:.3f} | {row['spread']:.3f} | {row['n']:,} |"
+        f"| {row['task']} | {row['metric']} | {_figure(row['mean'])} | {_figure(row['spread'])} | {row['n']:,} |"
         for row in facts["metrics"]
     ]
     return _CARD.format(
@@ -100,6 +102,10 @@ def model_card(bundle: Bundle) -> str:
         weights=", and those of the backbone" if bundle.backbone_file else "",
         **facts,
     )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 _CARD = """# {tasks} from {spec.name}
