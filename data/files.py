@@ -27,7 +27,8 @@ def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator
     OSError : as the file system says, e.g. ENOSPC on a full disk; its filename is `path`.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    # 50 characters are 200 bytes at most, which leaves room within a name's 255
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             yield file
