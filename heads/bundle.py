@@ -203,7 +203,7 @@ def _verified(folder: Path) -> str:
     as_written = "".join(f"{digest}  {name}\n" for name, digest in listed.items()).encode()
     if sums != as_written or not required <= set(listed) <= set(_NAMES):
         raise BundleError(f"{folder / _SUMS} must list {', '.join(sorted(required))}: train the bundle again")
-    unlisted = {entry.name for entry in folder.iterdir()} - {_SUMS, *listed}
+    unlisted = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - {_SUMS, *listed}
     if unlisted:
         raise BundleError(
             f"{folder} holds {', '.join(sorted(unlisted))}, not of the bundle: remove what is not its own"

@@ -64,12 +64,10 @@ class Net:
 
     Attributes
     ----------
-    l2_normalize : scale each vector to length 1 first.
     trunk : the hidden layers, shared by all tasks; none in a linear head.
     outputs : the last layer of each task: "softmax" gives probabilities, "linear" with one output a number.
     """
 
-    l2_normalize: bool
     trunk: tuple[Layer, ...]
     outputs: dict[str, Layer]
 
@@ -110,8 +108,7 @@ class Net:
 
     def _predict(self, rows: NDArray[Any]) -> dict[str, Floats]:
         """Predict one block of rows, (n, n_features)."""
-        x = rows.astype(np.float32, copy=False)
-        x = (l2_normalize(x) if self.l2_normalize else x)[None]
+        x = rows.astype(np.float32, copy=False)[None]
         for layer in self.trunk:
             x = layer(x)
         means = {task: layer(x).mean(axis=0) for task, layer in self.outputs.items()}
@@ -133,7 +130,6 @@ class Net:
         for name, layer in layers.items():
             arrays[f"{name}.kernel"], arrays[f"{name}.bias"] = layer.kernel, layer.bias
         structure = {
-            "l2_normalize": self.l2_normalize,
             "trunk": [layer.activation for layer in self.trunk],
             "outputs": {task: layer.activation for task, layer in self.outputs.items()},
         }
@@ -156,7 +152,7 @@ class Net:
             }
             trunk = tuple(layer for name, layer in layers.items() if name.startswith("trunk."))
             outputs = {task: layers[f"outputs.{task}"] for task in structure["outputs"]}
-            net = cls(bool(structure["l2_normalize"]), trunk, outputs)
+            net = cls(trunk, outputs)
             net.predict(np.zeros((1, net.n_features), dtype=np.float32))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
             raise HeadError(f"expected the arrays of a head; found {error!r}.\nSave the head again.") from error
@@ -173,18 +169,12 @@ def together(nets: Sequence[Net]) -> Net:
 
     trunk = tuple(join(layers) for layers in zip(*(net.trunk for net in nets), strict=True))
     outputs = {task: join([net.outputs[task] for net in nets]) for task in nets[0].outputs}
-    return Net(nets[0].l2_normalize, trunk, outputs)
+    return Net(trunk, outputs)
 
 
 def flatten(X: NDArray[Any]) -> NDArray[Any]:
     """View rows of any shape as (n, features)."""
     return X.reshape(len(X), int(np.prod(X.shape[1:])))
-
-
-def l2_normalize(x: Floats) -> Floats:
-    """Scale each row to length 1; a row of zeros stays as it is."""
-    lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
-    return x / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def expected_value(proba: NDArray[np.floating], ages: NDArray[np.floating]) -> NDArray[np.float64]:

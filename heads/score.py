@@ -80,7 +80,11 @@ def _store(path: Path | None) -> Iterator[EmbeddingStore]:
 
 
 def write_scores(rows: pd.DataFrame, path: Path) -> None:
-    """Write predictions as .csv, .jsonl or .parquet, whole or not at all, readable by their owner alone."""
-    content = WRITERS[path.suffix](rows)
+    """Write predictions as .csv, .jsonl or .parquet, whole or not at all, readable by their owner alone.
+
+    Numbers have four decimals, which is more than a face tells.
+    """
+    numbers = rows.select_dtypes("floating").columns
+    content = WRITERS[path.suffix](rows.astype(dict.fromkeys(numbers, "float64")).round(4))
     with atomic_write(path, mode=PRIVATE) as file:
         file.write(content)

@@ -316,7 +316,7 @@ class _Stack:
             task.name: Layer(kernel, bias, "linear" if task.kind == "number" else "softmax")
             for task, (kernel, bias) in zip(self.data.tasks, last, strict=True)
         }
-        return Net(False, trunk, outputs)
+        return Net(trunk, outputs)
 
 
 def _scales_of_numbers(

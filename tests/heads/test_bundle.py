@@ -35,7 +35,7 @@ def random_net(tasks, *, seed=0, n_in=12) -> Net:
         return Layer(kernel.astype(np.float32), bias.astype(np.float32), activation)
 
     outputs = {t.name: layer(3, t.n_outputs, "linear" if t.kind == "number" else "softmax") for t in tasks}
-    return Net(False, (layer(n_in, 3, "gelu"),), outputs)
+    return Net((layer(n_in, 3, "gelu"),), outputs)
 
 
 def make_bundle(*, seed=0, **changes) -> Bundle:
@@ -350,11 +350,14 @@ def test_own_backbone_is_found_by_its_name(tmp_path):
         assert own.spec == pixels.spec
 
 
+SETTINGS = "channel_order=BGR,normalization=ArcFace,input_size=24x16"
+
+
 @pytest.fixture
 def onnx(tmp_path):
     """Return a bundle that carries the ONNX file of its backbone, saved, with the backbone's spec."""
-    file = write_mean_colour_onnx(tmp_path / "colour.onnx")
-    with load_backbone(f"{file},channel_order=BGR,normalization=ArcFace,licence=MIT", cores=1) as backbone:
+    file = write_mean_colour_onnx(tmp_path / "colour.onnx", side="side")
+    with load_backbone(f"{file},{SETTINGS},licence=MIT", cores=1) as backbone:
         spec = backbone.spec
     bundle = Bundle(spec, (HEIGHT,), (random_net([HEIGHT], n_in=3),), {}, backbone_file=file)
     save_bundle(bundle, tmp_path / "bundle", card="")
@@ -365,7 +368,7 @@ def test_bundle_carries_an_onnx_backbone_with_its_settings(onnx):
     onnx.file.unlink()
     with load_bundle(onnx.folder).load_backbone(cores=1) as backbone:
         assert backbone.spec.fingerprint == onnx.spec.fingerprint
-        assert backbone.embed([np.zeros((16, 16, 3), np.uint8)]).shape == (1, 3)
+        assert backbone.embed([np.zeros((24, 16, 3), np.uint8)]).shape == (1, 3)
 
 
 def test_flipped_byte_in_the_onnx_backbone_is_noticed(onnx):
@@ -386,7 +389,7 @@ def test_bundle_without_weights_says_which_file_it_needs(onnx, tmp_path):
     lean = save_bundle(replace(load_bundle(onnx.folder), backbone_file=None), tmp_path / "lean", card="")
     with pytest.raises(BundleError, match=f"add --backbone FILE.onnx .*{onnx.spec.weights_sha256}"):
         lean.load_backbone()
-    with lean.load_backbone(f"{onnx.file},channel_order=BGR,normalization=ArcFace", cores=1) as backbone:
+    with lean.load_backbone(f"{onnx.file},{SETTINGS}", cores=1) as backbone:
         assert backbone.spec.fingerprint == onnx.spec.fingerprint
 
 

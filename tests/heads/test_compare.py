@@ -36,7 +36,7 @@ def values(results: pd.DataFrame, **wanted) -> dict[str, float]:
 
 def constant_net(task: str, value: float) -> Net:
     """Make a net that says the same number whatever the row."""
-    return Net(False, (), {task: Layer(np.zeros((1, 12, 1), np.float32), np.full((1, 1), value, np.float32), "linear")})
+    return Net((), {task: Layer(np.zeros((1, 12, 1), np.float32), np.full((1, 1), value, np.float32), "linear")})
 
 
 # ---- cells
@@ -162,6 +162,13 @@ def test_gender_is_measured_again_on_those_of_14_and_over():
     assert found["accuracy_from_14"] == (pytest.approx(2 / 3), 3)
     assert found["balanced_accuracy_from_14"] == (0.75, 3)
     assert found["macro_f1_from_14"] == (pytest.approx(metrics.macro_f1(np.array([0, 1, 1]), np.array([0, 1, 0]))), 3)
+
+
+def test_ages_of_the_test_manifest_are_its_own(world, finished):
+    rows = finished.comparison.results.query("metric == 'accuracy_from_14' and fold == 'test' and head == 'dummy'")
+    own = world.data.test.frame
+    of_the_same_names = world.data.rows.frame.set_index("image_id")["age"][own["image_id"]]
+    assert rows["n"].tolist() == [(own["age"] >= 14).sum()] != [(of_the_same_names >= 14).sum()]
 
 
 def test_gender_of_children_alone_has_no_figure_from_14():

@@ -131,6 +131,14 @@ def test_hash_that_the_manifest_lacks_is_filled_in_and_one_that_it_has_is_kept(s
     np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of([1, 9]))
 
 
+def test_file_that_was_overwritten_is_what_the_store_saw_last(store):
+    add(store, [1, 2])
+    seen = [(path_key("/faces/1.jpg"), "1.jpg", 1, mtime, content(n)) for mtime, n in ((5, 1), (6, 2))]
+    store.add_images(pd.DataFrame(seen, columns=IMAGE_COLUMNS))
+    joined = join(Manifest(manifest_of([1]).frame.drop(columns="sha256")), store, [FAKE_SPEC], [AGE])
+    np.testing.assert_array_equal(joined.vectors[FAKE_SPEC.fingerprint], vectors_of([2]))
+
+
 def test_file_of_equal_name_in_another_folder_is_another_image(store):
     add(store, [1])
     store.add_images(pd.DataFrame([(path_key("/elsewhere/1.jpg"), "1.jpg", 1, 1, content(1))], columns=IMAGE_COLUMNS))

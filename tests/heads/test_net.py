@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heads.net import HeadError, Layer, Net, expected_value, gelu, softmax
+from heads.net import HeadError, Layer, Net, expected_value, gelu, softmax, together
 
 
 def random_layer(rng, members, n_in, n_out, activation):
@@ -15,14 +15,14 @@ def random_layer(rng, members, n_in, n_out, activation):
     return Layer(kernel, rng.normal(size=(members, n_out)).astype(np.float32), activation)
 
 
-def random_net(*, members=2, l2_normalize=False, seed=0):
+def random_net(*, members=2, seed=0):
     rng = np.random.default_rng(seed)
     trunk = (random_layer(rng, members, 6, 5, "gelu"),)
     outputs = {
         "age": random_layer(rng, members, 5, 11, "softmax"),
         "height": random_layer(rng, members, 5, 1, "linear"),
     }
-    return Net(l2_normalize, trunk, outputs)
+    return Net(trunk, outputs)
 
 
 def vectors(n=7, seed=1):
@@ -43,9 +43,9 @@ def test_softmax_task_gives_probabilities_and_linear_task_gives_numbers():
     np.testing.assert_allclose(output["age"].sum(axis=1), 1, rtol=1e-5)
 
 
-@given(st.integers(0, 3), st.booleans())
-def test_net_survives_arrays_and_json(seed, l2):
-    net = random_net(seed=seed, l2_normalize=l2)
+@given(st.integers(0, 3))
+def test_net_survives_arrays_and_json(seed):
+    net = random_net(seed=seed)
     arrays, structure = net.to_arrays()
     again = Net.from_arrays(arrays, json.loads(json.dumps(structure)))
     for task, output in net.predict(vectors()).items():
@@ -53,14 +53,11 @@ def test_net_survives_arrays_and_json(seed, l2):
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
 
 
-@given(st.floats(0.1, 100))
-def test_l2_normalized_net_ignores_the_length_of_a_vector(length):
-    net = random_net(l2_normalize=True)
-    np.testing.assert_allclose(net.predict(vectors() * length)["age"], net.predict(vectors())["age"], atol=1e-5)
-
-
-def test_l2_normalized_net_takes_a_row_of_zeros():
-    assert np.isfinite(random_net(l2_normalize=True).predict(np.zeros((1, 6)))["age"]).all()
+def test_nets_together_give_the_mean_of_what_each_gives():
+    one, other = random_net(seed=0), random_net(seed=9)
+    outputs, apart = together([one, other]).predict(vectors()), [net.predict(vectors()) for net in (one, other)]
+    for task, output in outputs.items():
+        np.testing.assert_allclose(output, (apart[0][task] + apart[1][task]) / 2, rtol=1e-5)
 
 
 def test_pixels_are_flattened_and_rows_beyond_a_block_are_kept():

@@ -139,7 +139,7 @@ def test_ethnicity_is_given_on_request_alone(images, bundle):
 def height_only(spec) -> Bundle:
     height = Task("height", "height", "number")
     layer = Layer(np.zeros((1, int(np.prod(spec.dim)), 1), np.float32), np.full((1, 1), 170, np.float32), "linear")
-    return Bundle(spec, (height,), (Net(False, (), {"height": layer}),), {}, id="0" * 16)
+    return Bundle(spec, (height,), (Net((), {"height": layer}),), {}, id="0" * 16)
 
 
 def test_ethnicity_from_a_bundle_without_it_is_refused_before_any_work(images):
@@ -152,7 +152,7 @@ def test_ethnicity_from_a_bundle_without_it_is_refused_before_any_work(images):
 def test_bundle_of_ethnicity_alone_does_not_give_it_unasked(images):
     backbone = fake_backbone()
     layer = Layer(np.zeros((1, 12, 5), np.float32), np.zeros((1, 5), np.float32), "softmax")
-    bundle = Bundle(backbone.spec, (ETHNICITY,), (Net(False, (), {"ethnicity": layer}),), {}, id="0" * 16)
+    bundle = Bundle(backbone.spec, (ETHNICITY,), (Net((), {"ethnicity": layer}),), {}, id="0" * 16)
     with pytest.raises(HeadError, match="only on request: add --ethnicity"):
         score(images, bundle, backbone)
     assert "ethnicity" in score(images, bundle, backbone, ethnicity=True)[0]
