@@ -84,7 +84,7 @@ def write_scores(rows: pd.DataFrame, path: Path) -> None:
 
     Numbers have four decimals, which is more than a face tells.
     """
-    numbers = rows.select_dtypes("floating").columns
+    numbers = rows.select_dtypes("float").columns
     content = WRITERS[path.suffix](rows.astype(dict.fromkeys(numbers, "float64")).round(4))
     with atomic_write(path, mode=PRIVATE) as file:
         file.write(content)
