@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heads.dataset import Dataset
     from heads.tasks import Task
 
-_PATH = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
