@@ -46,8 +46,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def start(words: list[str], **options: Any) -> "subprocess.Popen[str]":
-    """Start a process whose output is caught."""
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    """Start a process whose output is caught, unless `options` send it elsewhere."""
+    caught = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, **{**caught, **options})
 
 
 def finish(process: "subprocess.Popen[str]") -> Outcome:
