@@ -265,7 +265,8 @@ def _make_folder(path: Path) -> None:
 
 def _new_shard_name() -> str:
     """Sorts by time of writing, unique without asking anyone."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(6)}"
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{nanoseconds:09}-{secrets.token_hex(6)}"
 
 
 def _npy(array: NDArray[Any]) -> memoryview:

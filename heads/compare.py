@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -55,9 +56,7 @@ class Cell:
 
     def key(self, data: Dataset, seed: int) -> str:
         """32 digits of the SHA-256 over all that the outcome depends on: under it a finished cell is found again."""
-        looked_at = (
-            None if self.head == "dummy" else self.spec.fingerprint
-        )  # so the order of backbones is nothing to it
+        looked_at = None if self.head == "dummy" else self.spec.fingerprint  # the dummy is the same for all backbones
         facts = [version("faceprobe"), looked_at, self.head, [task.to_dict() for task in self.tasks]]
         digest = hashlib.sha256(json.dumps([*facts, data.split.hash, seed]).encode())
         for part in data.parts:
@@ -81,6 +80,16 @@ class Comparison:
     cells: pd.DataFrame
     reused: int
 
+    @property
+    def of_folds(self) -> pd.DataFrame:
+        """The results of the split's folds."""
+        return self.results[self.results["fold"] != TEST]
+
+    @property
+    def of_test(self) -> pd.DataFrame:
+        """The results on the other manifest."""
+        return self.results[self.results["fold"] == TEST]
+
 
 def cells_of(specs: Sequence[EmbeddingSpec], heads: Sequence[str], tasks: Sequence[Task]) -> list[Cell]:
     """Every combination that makes sense: a head with the tasks of its kinds, and the dummy once per task.
@@ -89,7 +98,8 @@ def cells_of(specs: Sequence[EmbeddingSpec], heads: Sequence[str], tasks: Sequen
     ------
     HeadError : an unknown head.
     """
-    cells = [Cell(specs[0], "dummy", (task,)) for task in tasks]
+    smallest = min(specs, key=lambda spec: math.prod(spec.dim))  # of which the dummy needs only the number of rows
+    cells = [Cell(smallest, "dummy", (task,)) for task in tasks]
     for spec in specs:
         for head in dict.fromkeys(heads):
             if head != "dummy":

@@ -27,7 +27,7 @@ class Rows:
     frame : DataFrame, the manifest's rows, numbered from 0, with their sha256.
     vectors : by fingerprint, ndarray of shape (n, *dim), in the order of `frame`.
     labels : by task name, ndarray of shape (n,), float64, NaN where a row is left out of the task.
-    dropped : by backbone name, rows of the manifest that are not ok in the store.
+    dropped : rows of the manifest that are not among these, by reason.
     left_out : by task name, rows without a usable label, by reason.
     """
 
@@ -92,25 +92,46 @@ def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
     return spec
 
 
-def join(manifest: Manifest, store: EmbeddingStore, specs: Sequence[EmbeddingSpec], tasks: Sequence[Task]) -> Rows:
-    """Join a manifest to its embeddings by content, never by row order; rows that a backbone lacks are dropped.
+def join(
+    manifest: Manifest,
+    store: EmbeddingStore,
+    specs: Sequence[EmbeddingSpec],
+    tasks: Sequence[Task],
+    *,
+    trained_on: Rows | None = None,
+) -> Rows:
+    """Join a manifest to its embeddings by content, never by row order.
+
+    Rows that a backbone lacks are dropped for all of them; so are those whose bytes are among the rows `trained_on`.
 
     Raises
     ------
-    StoreError : no row is ok for every backbone.
+    StoreError : no row is left.
     """
     frame = manifest.frame.assign(sha256=_contents(manifest.frame, store))
+    dropped = {}
+    if trained_on is not None:
+        known = frame["sha256"].isin(set(trained_on.frame["sha256"]))
+        frame, dropped["with the bytes of an image trained on"] = (
+            frame[~known].reset_index(drop=True),
+            int(known.sum()),
+        )
     found = {spec.fingerprint: store.read(spec.fingerprint, frame["sha256"]) for spec in specs}
-    dropped = {spec.name: len(frame) - len(found[spec.fingerprint][0]) for spec in specs}
+    for spec in specs:
+        dropped[f"not ok in the store for {spec.name}"] = len(frame) - len(found[spec.fingerprint][0])
     common = pd.Index(sorted(set.intersection(*(set(rows.index) for rows, _ in found.values()))))
     if common.empty:
-        names = ", ".join(dropped)
-        raise StoreError(f"{store.path} has no image of the manifest that is ok for {names}: run `extract` on it first")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise StoreError(
+            f"no row of the manifest can be used with {store.path}; of {len(manifest)} images {reasons}. "
+            "Run `extract` on the manifest, or name another"
+        )
     vectors = {print_: held[rows.index.get_indexer(common)] for print_, (rows, held) in found.items()}
     frame = frame.iloc[common].reset_index(drop=True)
     encoded = {task.name: task.encode(frame) for task in tasks}
     labels = {name: y for name, (y, _) in encoded.items()}
-    return Rows(frame, vectors, labels, dropped, {name: reasons for name, (_, reasons) in encoded.items()})
+    left_out = {name: reasons for name, (_, reasons) in encoded.items()}
+    return Rows(frame, vectors, labels, {reason: count for reason, count in dropped.items() if count}, left_out)
 
 
 def _contents(frame: pd.DataFrame, store: EmbeddingStore) -> pd.Series:
@@ -130,25 +151,10 @@ def make_dataset(
     seed: int = 0,
     test: Manifest | None = None,
 ) -> Dataset:
-    """Join a manifest, split it, and join another manifest to test on. Raises as `join`, `split_rows`, `unseen`."""
+    """Join a manifest, split it, and join another manifest to test on; see `join` and `split_rows`."""
     rows = join(manifest, store, specs, tasks)
     split = split_rows(rows.frame, folds=folds, seed=seed)
-    return Dataset(rows, split, unseen(join(test, store, specs, tasks), rows) if test else None)
-
-
-def unseen(test: Rows, rows: Rows) -> Rows:
-    """The rows of another manifest whose bytes are not among those trained on.
-
-    Raises
-    ------
-    StoreError : there are none.
-    """
-    fresh = ~test.frame["sha256"].isin(set(rows.frame["sha256"])).to_numpy()
-    if not fresh.any():
-        raise StoreError("every image of the test manifest is among those trained on: name another manifest")
-    vectors = {print_: held[fresh] for print_, held in test.vectors.items()}
-    labels = {name: y[fresh] for name, y in test.labels.items()}
-    return Rows(test.frame[fresh].reset_index(drop=True), vectors, labels, test.dropped, test.left_out)
+    return Dataset(rows, split, join(test, store, specs, tasks, trained_on=rows) if test else None)
 
 
 def split_rows(frame: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> Split:

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Metric = Callable[[Floats, Floats], float]
 
 BUILT_IN = ("age", "gender", "ethnicity", "age_group")
+RESERVED = ("image_id", "path", "sha256", "face", "status", "reason", "bundle")  # columns of manifests and of scores
 MOST_WHOLE_NUMBERS = 10  # a numeric column with at most this many distinct values, all whole, holds classes
 
 
@@ -188,6 +189,8 @@ def make_task(
     ------
     TaskError : unknown column, no label that can be used, or only one value to tell apart.
     """
+    if name in RESERVED:
+        raise TaskError(f'expected a column of labels; found "{name}", a name that tables of scores use themselves.')
     if kind is not None and name in BUILT_IN:
         raise TaskError(f'expected no kind for "{name}", whose kind is built in; found "{kind}".\nLeave it out.')
     task = _built_in(name, age_range, age_groups) if name in BUILT_IN else _further(name, _column(frame, name), kind)

@@ -83,8 +83,9 @@ def train(
 def model_card(bundle: Bundle) -> str:
     """What people must know before they use a bundle, as Markdown."""
     spec, facts = bundle.embedding, bundle.facts
-    left_out = [
-        f"{count:,} rows of {task}: {reason}"
+    left_out = [f"{count:,} rows, {reason}" for reason, count in facts["dropped"].items()]
+    left_out += [
+        f"{count:,} rows of {task}, {reason}"
         for task, reasons in facts["left_out"].items()
         for reason, count in reasons.items()
     ]

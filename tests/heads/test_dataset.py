@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.errors import BackboneError, FingerprintMismatch, StoreError
 from data.manifest import Manifest
 from embedder.store import IMAGE_COLUMNS, open_store, path_key
-from heads.dataset import find_specs, join, make_dataset, split_rows, unseen
+from heads.dataset import find_specs, join, make_dataset, split_rows
 from heads.tasks import Task
 from tests.fakes import FAKE_SPEC, fake_backbone
 from tests.heads.conftest import OTHER
@@ -103,7 +103,7 @@ def test_row_that_one_backbone_lacks_is_dropped_for_all_and_counted(store):
     assert joined.frame.index.tolist() == [0, 1, 2]
     for spec in (FAKE_SPEC, OTHER_SPEC):
         np.testing.assert_array_equal(joined.vectors[spec.fingerprint], vectors_of([5, 3, 1]))
-    assert joined.dropped == {"fake": 2, "other": 2}
+    assert joined.dropped == {"not ok in the store for fake": 2, "not ok in the store for other": 2}
 
 
 def test_copies_share_their_vector(store):
@@ -148,7 +148,7 @@ def test_file_of_equal_name_in_another_folder_is_another_image(store):
 
 def test_manifest_that_the_store_does_not_know_is_refused_with_what_to_do(store):
     add(store, [1, 2])
-    with pytest.raises(StoreError, match="no image of the manifest that is ok for fake: run `extract`"):
+    with pytest.raises(StoreError, match="no row of the manifest can be used.*of 2 images 2 not ok in the store for fake. Run `extract`"):
         join(manifest_of([3, 4]), store, [FAKE_SPEC], [AGE])
 
 
@@ -195,7 +195,8 @@ def test_split_does_not_depend_on_the_order_of_the_manifest(world):
 def test_test_rows_with_bytes_trained_on_are_left_out(store):
     add(store, range(1, 9))
     rows = join(manifest_of([1, 2, 3]), store, [FAKE_SPEC], [AGE])
-    fresh = unseen(join(manifest_of([5, 2, 8, 3, 4]), store, [FAKE_SPEC], [AGE]), rows)
+    fresh = join(manifest_of([5, 2, 8, 3, 4]), store, [FAKE_SPEC], [AGE], trained_on=rows)
+    assert fresh.dropped == {"with the bytes of an image trained on": 2}
     assert fresh.frame["image_id"].tolist() == ["5.jpg", "8.jpg", "4.jpg"]
     assert fresh.frame.index.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(fresh.vectors[FAKE_SPEC.fingerprint], vectors_of([5, 8, 4]))
@@ -205,8 +206,8 @@ def test_test_rows_with_bytes_trained_on_are_left_out(store):
 def test_test_manifest_of_known_images_alone_is_refused(store):
     add(store, [1, 2, 3])
     rows = join(manifest_of([1, 2, 3]), store, [FAKE_SPEC], [AGE])
-    with pytest.raises(StoreError, match="every image of the test manifest is among those trained on"):
-        unseen(join(manifest_of([2, 1]), store, [FAKE_SPEC], [AGE]), rows)
+    with pytest.raises(StoreError, match="of 2 images 2 with the bytes of an image trained on"):
+        join(manifest_of([2, 1]), store, [FAKE_SPEC], [AGE], trained_on=rows)
 
 
 def test_dataset_tests_on_the_strangers_that_are_no_copies(world):

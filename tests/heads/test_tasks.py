@@ -155,3 +155,9 @@ def test_balanced_mae_of_ages_is_over_the_ten_age_groups():
     metrics = task.evaluate(np.array([0.0, 1.0, 30.0]), output)
     assert metrics["balanced_mae"] == pytest.approx((0.5 + 30) / 2)
     assert tuple(metrics) == task.metrics
+
+
+@pytest.mark.parametrize("name", ["status", "bundle", "path"])
+def test_name_that_scores_use_themselves_is_no_task(frame, name):
+    with pytest.raises(TaskError, match=f'"{name}", a name that tables of scores use'):
+        make_task(name, frame.assign(**{name: ["a", "b"] * (len(frame) // 2) + ["a"] * (len(frame) % 2)}))

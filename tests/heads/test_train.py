@@ -48,7 +48,7 @@ def test_facts_say_what_the_heads_were_made_of(world, linear):
     facts = load_bundle(linear.path).facts
     assert (facts["head"], facts["seed"], facts["images"]) == ("linear", 0, 60)
     assert facts["split"]["hash"] == world.data.split.hash
-    assert facts["dropped"] == {"fake": 0, "other": 0}
+    assert facts["dropped"] == {}
 
 
 def test_facts_and_card_measure_unseen_rows_of_the_folds_alone(linear):
@@ -82,7 +82,7 @@ def test_card_counts_the_rows_without_a_label(world, tmp_path):
     tasks = make_tasks(["age"], manifest.frame, kinds={})
     data = make_dataset(manifest, world.store, world.specs[:1], tasks, folds=3)
     train(world.specs[0], tasks, data, tmp_path / "bundle", head="ridge")
-    assert "Left out: 6 rows of age: no age label." in (tmp_path / "bundle" / "README.md").read_text()
+    assert "Left out: 6 rows of age, no age label." in (tmp_path / "bundle" / "README.md").read_text()
 
 
 def test_figure_that_cannot_be_computed_is_null_in_json_and_a_dash_on_the_card(world, tmp_path):
