@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from embedder.spec import EmbeddingSpec
     from embedder.store import EmbeddingStore
     from heads.compare import Comparison
-    from heads.dataset import Dataset
+    from heads.dataset import Dataset, Rows
     from heads.tasks import Task
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
@@ -248,12 +248,11 @@ def compare(
     backbones = backbone_facts(store, specs)
     _write_comparison(output, comparison, data, backbones)
     _print_rows(data)
-    results = comparison.results
-    folds, tested = results[results["fold"] != "test"], results[results["fold"] == "test"]
-    click.echo("\n" + format_table(folds, comparison.cells, backbones))
+    click.echo("\n" + format_table(comparison.of_folds, comparison.cells, backbones))
     if data.test is not None:
-        click.echo(f"\nOn {test_path} ({len(data.test):,} rows), by the heads of all folds together:\n")
-        click.echo(format_table(tested, comparison.cells, backbones))
+        click.echo(f"\n{test_path}: {len(data.test):,} rows, by the heads of all folds together")
+        _print_left_out(data.test)
+        click.echo("\n" + format_table(comparison.of_test, comparison.cells, backbones))
     for head in heads:
         left = [task.name for task in tasks if not any(c.head == head and task in c.tasks for c in cells)]
         if left:
@@ -302,11 +301,13 @@ def _kinds(values: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_rows(data: "Dataset") -> None:
-    rows = data.rows
-    click.echo(f"{len(rows):,} rows, {data.split.rule}; split {data.split.hash[:16]}")
-    for name, count in rows.dropped.items():
-        if count:
-            click.echo(f"  {name}: {count:,} rows of the manifest are not ok in the store, and dropped")
+    click.echo(f"{len(data.rows):,} rows, {data.split.rule}; split {data.split.hash[:16]}")
+    _print_left_out(data.rows)
+
+
+def _print_left_out(rows: "Rows") -> None:
+    for reason, count in rows.dropped.items():
+        click.echo(f"  {count:,} rows of the manifest dropped: {reason}")
     for task, reasons in rows.left_out.items():
         for reason, count in reasons.items():
             click.echo(f"  {task}: {count:,} rows left out, {reason}")
@@ -326,8 +327,15 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
         "backbones": backbones,
         "cells": comparison.cells.to_dict("records"),
-        "metrics": json.loads(summarise(comparison.results).to_json(orient="records")),
+        "metrics": json.loads(summarise(comparison.of_folds).to_json(orient="records")),
     }
+    if data.test is not None:
+        summary["test"] = {
+            "rows": len(data.test),
+            "dropped": data.test.dropped,
+            "left_out": data.test.left_out,
+            "metrics": json.loads(summarise(comparison.of_test).drop(columns="spread").to_json(orient="records")),
+        }
     write_text(output / "summary.json", json.dumps(summary, indent=1))
 
 

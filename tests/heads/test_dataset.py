@@ -148,7 +148,10 @@ def test_file_of_equal_name_in_another_folder_is_another_image(store):
 
 def test_manifest_that_the_store_does_not_know_is_refused_with_what_to_do(store):
     add(store, [1, 2])
-    with pytest.raises(StoreError, match="no row of the manifest can be used.*of 2 images 2 not ok in the store for fake. Run `extract`"):
+    with pytest.raises(
+        StoreError,
+        match="no row of the manifest can be used.*of 2 images 2 not ok in the store for fake. Run `extract`",
+    ):
         join(manifest_of([3, 4]), store, [FAKE_SPEC], [AGE])
 
 
