@@ -34,7 +34,14 @@ _max_failures_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="faceprobe", message="%(prog)s %(version)s")
 def cli() -> None:
     """Turn frozen face-recognition backbones into face-attribute models.
@@ -49,14 +56,14 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="List images with their labels.")
 @click.argument("folder", type=_PATH)
 @click.option("--dataset", default="folder", show_default=True, help="utkface (labels in names), or folder (none).")
 @click.option("-o", "--output", type=_PATH, required=True, help="A .csv or .parquet to write.")
 def index(folder: Path, dataset: str, output: Path) -> None:
     """List the images of FOLDER with their labels.
 
-    Files that cannot be used are written to a second table, OUTPUT.rejected.csv, with a reason each.
+    Files that cannot be used go to a second table, with a reason each: manifest.rejected.csv beside manifest.csv.
 
     \b
     Examples:
@@ -78,7 +85,8 @@ def index(folder: Path, dataset: str, output: Path) -> None:
     click.echo(f"{len(frame):,} images in {output}, {_count(len(rejected), 'file')} rejected in {rejected_path}")
     for path, reason in rejected[["path", "reason"]].head(5).itertuples(index=False):
         click.echo(f"  rejected {path}: {reason}")
-    click.echo(f"copies: {frame['sha256'].duplicated().sum():,} images have the bytes of another")
+    copies = int(frame["sha256"].duplicated().sum())
+    click.echo(f"{_count(copies, 'copy')}: images with the bytes of another")
     if "age" in frame:
         from data.labels import DEFAULT_AGE_RANGE
 
@@ -91,7 +99,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
             click.echo(f"{column}: {counts}")
 
 
-@cli.command()
+@cli.command(short_help="Embed images once, into a store.")
 @click.argument("source", type=_PATH)
 @click.option("--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeatable.")
 @click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
@@ -146,7 +154,7 @@ def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None
     _print_statuses(report)
     for backbone in backbones:
         spec = backbone.spec
-        shape = " x ".join(map(str, spec.dim))
+        shape = " x ".join(map(str, spec.dim)) + ("-d" if len(spec.dim) == 1 else "")
         click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.fingerprint]:,} embedded")
     if report.known == n:
         click.echo(f"nothing to do: the store has it all ({report.seconds:.1f} s)")
@@ -206,16 +214,22 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--age-range", default="0-100", show_default=True, help="Ages that the age task learns."),
         click.option("--age-groups", default="ten", show_default=True, help="ten, five, twenty-years, or 0,13,18,65."),
         click.option(
-            "--folds", type=_FOLDS, default=5, show_default=True, help="Of the split; copies of an image stay together."
+            "--folds",
+            type=_FOLDS,
+            default=5,
+            show_default=True,
+            help="How often to split; copies of an image stay together.",
         ),
-        click.option("--seed", type=_COUNT, default=0, show_default=True, help="Of the split and the heads."),
+        click.option(
+            "--seed", type=_COUNT, default=0, show_default=True, help="What the split and the heads start from."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
-@cli.command()
+@cli.command(short_help="Compare backbones and heads in one table.")
 @click.argument("manifest", type=_PATH)
 @click.option("--backbone", "names", multiple=True, required=True, help="As in `extract`, or a name in the store.")
 @click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
@@ -339,7 +353,7 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
     write_text(output / "summary.json", json.dumps(summary, indent=1))
 
 
-@cli.command()
+@cli.command(short_help="Train heads, write a bundle.")
 @click.argument("manifest", type=_PATH)
 @click.option("--backbone", "name", required=True, help="As in `extract`; an .onnx file goes into the bundle.")
 @click.option("--head", default="dense", show_default=True, help=_HEADS_HELP)
@@ -356,21 +370,23 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
     from embedder.backbone import resolve_backbone
-    from heads.table import summarise
+    from heads.table import backbone_facts, format_table
     from heads.train import train as run
 
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     file = None if store.find(name) else resolve_backbone(name).weights
     training = run(spec, tasks, data, output, head=head, seed=options["seed"], backbone_file=file)
     _print_rows(data)
-    for row in summarise(training.results).itertuples():
-        click.echo(f"  {row.task} {row.metric}: {row.mean:.3f} ± {row.spread:.3f}")
-    click.echo(f"bundle {training.bundle.id} in {output}, figures of one fold's head on unseen rows; see its README.md")
+    click.echo("\n" + format_table(training.results, training.cells, backbone_facts(store, [spec])))
+    click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {options['folds']} folds")
+    click.echo(
+        f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card"
+    )
     if spec.recorded["runtime"] == "onnx" and not file:
         click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone FILE.onnx")
 
 
-@cli.command()
+@cli.command(short_help="Predict for a folder of images.")
 @click.argument("source", type=_PATH)
 @click.option("--bundle", "bundle_path", type=_PATH, required=True, help="Bundle that `train` wrote.")
 @click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")

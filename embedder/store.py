@@ -99,9 +99,11 @@ class EmbeddingStore:
         specs = self.specs()
         if spec.fingerprint in specs:
             return
-        if not specs:
-            raise FingerprintMismatch(f"{self.path} holds no embeddings: run `extract --backbone {spec.name}` first")
-        nearest = min(specs.values(), key=lambda other: (other.name != spec.name, len(difference(other, spec))))
+        namesakes = [held for held in specs.values() if held.name == spec.name]
+        if not namesakes:
+            held = ", ".join(held.name for held in specs.values()) or "no embeddings"
+            raise FingerprintMismatch(f"{self.path} holds {held}: run `extract --backbone {spec.name}` first")
+        nearest = min(namesakes, key=lambda other: len(difference(other, spec)))
         lines = "\n".join(
             f"  {field}: the store has {found}, asked for is {wanted}"
             for field, found, wanted in difference(nearest, spec)

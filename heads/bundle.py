@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.errors import BundleError
-from data.files import write_text
+from data.files import atomic_write
 from embedder.backbone import Backbone, load_backbone, sha256_of_file
 from embedder.spec import EmbeddingSpec, difference
 from heads.net import Net
@@ -114,18 +114,32 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
 
     Raises
     ------
-    BundleError : `path` holds anything but a bundle.
+    BundleError : `path` holds anything but a bundle, or the disk refuses.
     """
-    from safetensors.numpy import save_file
-
-    target = Path(path)
+    target = Path(path).absolute()
     _require_replaceable(target)
     work = target.with_name(f".{target.name}.new")
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    try:
+        work.mkdir(parents=True)
+        _write_files(bundle, work, card=card)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(work, target)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write {path}: {error.strerror or error}. Make room, or choose another place"
+        ) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return load_bundle(target)
+
+
+def _write_files(bundle: Bundle, folder: Path, *, card: str) -> None:
+    from safetensors.numpy import save
+
     parts = [net.to_arrays() for net in bundle.nets]
     arrays = {f"{i}.{name}": array for i, (held, _) in enumerate(parts) for name, array in held.items()}
-    save_file(arrays, work / _ARRAYS)
     main = {
         "format": FORMAT,
         "version": VERSION,
@@ -134,16 +148,13 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
         "nets": [structure for _, structure in parts],
         "facts": bundle.facts,
     }
-    write_text(work / _MAIN, json.dumps(main, indent=1))
-    write_text(work / _CARD, card)
+    contents = {_CARD: card.encode(), _MAIN: json.dumps(main, indent=1).encode(), _ARRAYS: save(arrays)}
     if bundle.backbone_file:
-        shutil.copyfile(bundle.backbone_file, work / _BACKBONE)
-    sums = "".join(f"{sha256_of_file(work / name)}  {name}\n" for name in _NAMES if (work / name).exists())
-    write_text(work / _SUMS, sums)
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(work, target)
-    return load_bundle(target)
+        contents[_BACKBONE] = bundle.backbone_file.read_bytes()
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
+    for name, content in {**contents, _SUMS: sums.encode()}.items():
+        with atomic_write(folder / name) as file:
+            file.write(content)
 
 
 def _require_replaceable(target: Path) -> None:

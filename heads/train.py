@@ -13,7 +13,7 @@ import pandas as pd
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
 from heads.bundle import Bundle, save_bundle
-from heads.compare import TEST, Cell, fit_folds, groups_of, measure, predict_folds
+from heads.compare import TEST, Cell, groups_of, measure, predict_folds, timed_fit
 from heads.dataset import Dataset
 from heads.net import together
 from heads.table import summarise
@@ -28,10 +28,12 @@ class Training:
     ----------
     bundle : as saved.
     results : DataFrame with the fields of `compare.Result`: every fold's head on the rows it has not seen.
+    cells : DataFrame, as of `compare.Comparison`: seconds to train and bytes, by task.
     """
 
     bundle: Bundle
     results: pd.DataFrame
+    cells: pd.DataFrame
 
 
 def train(
@@ -58,11 +60,12 @@ def train(
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
         raise HeadError(f'head "{head}" cannot learn {", ".join(sorted(unfit))}: choose dense, shared or linear')
-    nets, results = [], []
+    nets, results, costs = [], [], []
     for cell in (Cell(spec, head, group) for group in groups):
-        folds = fit_folds(cell, data, seed=seed)
+        folds, cost = timed_fit(cell, data, seed=seed)
         nets.append(together(folds))
         results += measure(cell, predict_folds(cell, folds, data), data, seed)
+        costs += [{"task": task.name, "backbone": cell.backbone, "head": head, **cost} for task in cell.tasks]
     frame = pd.DataFrame([asdict(result) for result in results])
     summary = summarise(frame[frame["fold"] != TEST]).drop(columns=["backbone", "head"])
     facts = {
@@ -77,7 +80,7 @@ def train(
         "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
     bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
-    return Training(save_bundle(bundle, path, card=model_card(bundle)), frame)
+    return Training(save_bundle(bundle, path, card=model_card(bundle)), frame, pd.DataFrame(costs))
 
 
 def model_card(bundle: Bundle) -> str:

@@ -77,7 +77,7 @@ def test_index_says_what_it_found(world):
     out = world.index.out
     assert f"41 images in {world.manifest}, 2 files rejected in {world.manifest.with_suffix('.rejected.csv')}" in out
     assert "rejected 61_1_20170109142408075.jpg: expected age_gender_ethnicity_timestamp, found 3 parts" in out
-    assert "copies: 1" in out
+    assert "1 copy: images with the bytes of another" in out
     assert "ages 0 to 78; 0 outside 0 to 100" in out
     assert "gender: male 21, female 20" in out
 
@@ -119,7 +119,7 @@ def test_extract_counts_add_up_and_the_log_agrees(world):
     said = world.extract.out.splitlines()
     assert said[:2] == ["41 images: 0 known, 41 read, 1 copy", "status: ok 41"]
     assert said[2].startswith("MeanColour ")
-    assert said[2].endswith(" (3): 40 embedded")
+    assert said[2].endswith(" (3-d): 40 embedded")
     assert said[3].endswith(" (128 x 128): 40 embedded")
     assert {len(held(world.store, name)) for name in embedded} == {40}
 

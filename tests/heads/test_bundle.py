@@ -396,3 +396,17 @@ def test_bundle_without_weights_says_which_file_it_needs(onnx, tmp_path):
 def test_unknown_backbone_is_refused_as_everywhere(saved):
     with pytest.raises(BackboneError, match="unknown backbone"):
         load_bundle(saved).load_backbone("nobody")
+
+
+def test_disk_that_refuses_is_one_clear_error_and_leaves_the_old_bundle(saved, monkeypatch):
+    before = contents(saved)
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(BundleError, match=f"cannot write {saved}: No space left on device"):
+        save_bundle(make_bundle(seed=1), saved, card="another")
+    assert contents(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == [saved.name]
+
+
+def test_hidden_files_of_a_file_manager_are_passed_over(saved):
+    (saved / ".DS_Store").write_bytes(b"of the Finder")
+    load_bundle(saved)
