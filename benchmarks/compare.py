@@ -1,11 +1,11 @@
 """Time heads for all folds and tasks: ours, all nets at once, against one Keras `fit` per fold and task.
 
-    python -m benchmarks.compare [--embeddings X.npy --labels labels.csv] [--folds 5]
+    python -m benchmarks.compare [--manifest manifest.csv --store store --backbone NAME] [--folds 5]
 
-The obvious way trains the same architecture on the same rows, with the same losses, batch size, learning rates and
-number of epochs; `EarlyStopping` restores the best weights. It fits one net where ours averages two, the default.
-Metrics are of the test rows, averaged over folds. Each way runs in a process of its own; its seconds count from after
-the imports. The linear probes stand beside them.
+The obvious way trains the same architecture on the same rows, with the same losses and number of epochs;
+`EarlyStopping` restores the best weights. "tuned" has our batch size and learning rates, "defaults" those of Keras (32
+and 0.001). Both fit one net where ours averages two. Metrics are of the test rows, averaged over folds. Each way runs
+in a process of its own; its seconds count from after the imports. The linear probes stand beside them.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.labels import ETHNICITIES, GENDERS
+from data.manifest import read_manifest
 from data.split import Split, group_copies, make_folds, strata_of
+from embedder.store import open_store
+from heads.dataset import find_specs, join
 from heads.tasks import Task, make_task
 
 TASKS = ("age", "gender", "ethnicity")
-WAYS = ("ours", "obvious", "linear")
+WAYS = ("ours", "tuned", "defaults", "linear")
 
 
 def main() -> None:
@@ -41,8 +45,9 @@ def main() -> None:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--embeddings", help="float32 array (n, dim) in .npy; made up if left out")
-    parser.add_argument("--labels", help="CSV with image_id, age, gender, ethnicity, sha256 in the same order of rows")
+    parser.add_argument("--manifest", help="with age, gender and ethnicity; made up if left out")
+    parser.add_argument("--store", help="its embeddings")
+    parser.add_argument("--backbone", help="which of them")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=7000, help="how many to make up")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
@@ -58,12 +63,17 @@ def _in_a_process(way: str) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and test one way: seconds in all, and each task's metrics as means over folds."""
-    X, frame = _load(arguments) if arguments.embeddings else make_up(arguments.rows)
+    X, frame = _load(arguments) if arguments.manifest else make_up(arguments.rows)
     split = make_folds(frame["image_id"], group_copies(frame["sha256"]), strata_of(frame), folds=arguments.folds)
     tasks = [make_task(name, frame) for name in TASKS]
     labels = [task.encode(frame)[0] for task in tasks]
-    load = {"ours": _ours, "obvious": _obvious, "linear": _linear}[arguments.way]
-    predict_folds = load()
+    ways: dict[str, Callable[[], Any]] = {
+        "ours": _ours,
+        "tuned": _obvious,
+        "defaults": partial(_obvious, tuned=False),
+        "linear": _linear,
+    }
+    predict_folds = ways[arguments.way]()
     metrics: dict[str, float] = {}
     started = time.perf_counter()
     outputs = [predict_folds(X, y, task, split) for task, y in zip(tasks, labels, strict=True)]
@@ -75,12 +85,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _load(arguments: argparse.Namespace) -> tuple[NDArray[np.float32], pd.DataFrame]:
-    """Read real embeddings; labels may be UTKFace's numbers."""
-    frame = pd.read_csv(arguments.labels)
-    for column, names in (("gender", GENDERS), ("ethnicity", ETHNICITIES)):
-        if pd.api.types.is_numeric_dtype(frame[column]):
-            frame[column] = np.array(names)[frame[column]]
-    return np.load(arguments.embeddings), frame
+    """Read real embeddings."""
+    store = open_store(arguments.store)
+    specs = find_specs(store, [arguments.backbone])
+    rows = join(read_manifest(arguments.manifest), store, specs, [])
+    return rows.vectors[specs[0].fingerprint], rows.frame
 
 
 def make_up(n: int, *, dim: int = 128) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -123,7 +132,7 @@ def _linear() -> Any:
     return _by_head("linear")
 
 
-def _obvious() -> Any:
+def _obvious(*, tuned: bool = True) -> Any:
     """Load plain Keras: one model, compiled and fitted, per fold and task."""
     from heads.backend import keras
     from heads.losses import loss_of
@@ -139,13 +148,16 @@ def _obvious() -> Any:
             layers += [keras.layers.Dense(width, "gelu"), keras.layers.Dropout(recipe.dropout)]
         model = keras.Sequential([*layers, keras.layers.Dense(task.n_outputs)])
         rate = learning_rate(recipe, -(-len(X) // recipe.batch_size))
-        model.compile(keras.optimizers.Adam(rate), loss_of(task, sigma=recipe.sigma, expectation=recipe.expectation))
+        model.compile(
+            keras.optimizers.Adam(rate if tuned else 0.001),
+            loss_of(task, sigma=recipe.sigma, expectation=recipe.expectation),
+        )
         return model
 
     def fit(X: NDArray[Any], y: NDArray[Any], task: Task, *, valid: tuple[NDArray[Any], NDArray[Any]]) -> Any:
         model = build(X, task)
         stop = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
-        options = {"batch_size": recipe.batch_size, "epochs": recipe.rounds, "verbose": 0}
+        options = {"batch_size": recipe.batch_size if tuned else 32, "epochs": recipe.rounds, "verbose": 0}
         model.fit(X, y, validation_data=valid, callbacks=[stop], **options)
         return model
 
