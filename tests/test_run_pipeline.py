@@ -402,3 +402,36 @@ def test_main_is_what_the_console_script_runs():
     done = finish(start(command("--version"), cwd=ROOT))
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("faceprobe ")
+
+
+# ---- the main job on real faces
+
+
+def test_main_job_on_real_faces(shared, utkface_dir, tmp_path):
+    model = str(shared / "weights" / "mobilefacenet_arcface.onnx")
+    faces, others = tmp_path / "faces", tmp_path / "others"
+    names = sorted(os.listdir(utkface_dir))
+    for folder, chosen in ((faces, names[::12]), (others, names[5::400])):
+        folder.mkdir()
+        for name in chosen:
+            (folder / name).symlink_to(utkface_dir / name)
+    manifest, store, bundle = tmp_path / "m.csv", tmp_path / "store", tmp_path / "bundle"
+    assert faceprobe("index", faces, "--dataset", "utkface", "-o", manifest).code == 0
+    assert faceprobe("extract", manifest, "--backbone", model, "--backbone", "pixels", "--store", store).code == 0
+    given = (manifest, "--store", store, "--task", "age", "--task", "gender", "--head", "linear", "--folds", "3")
+    compared = faceprobe(
+        "compare", *given, "--backbone", "MobileFaceNet", "--backbone", "pixels", "-o", tmp_path / "run"
+    )
+    assert compared.code == 0, compared.err
+    metrics = pd.DataFrame(json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"])
+    mean = metrics.set_index(["task", "metric", "backbone"])["mean"]
+    mae, accuracy = mean["age"]["mae"], mean["gender"]["accuracy"]
+    assert mae["MobileFaceNet"] < 0.5 * mae["-"]  # 600 faces: about 8 against 20 years
+    assert mae["MobileFaceNet"] < mae["pixels"] < mae["-"]
+    assert accuracy["MobileFaceNet"] > 0.75 > accuracy["-"]
+    assert faceprobe("train", *given, "--backbone", model, "-o", bundle).code == 0
+    assert faceprobe("score", others, "--bundle", bundle, "-o", tmp_path / "out.csv").code == 0
+    scores = pd.read_csv(tmp_path / "out.csv")
+    ages = scores["path"].str.split("_").str[0].astype(float)
+    assert scores["status"].eq("ok").all()
+    assert (scores["age"] - ages).abs().mean() < 0.6 * mae["-"]
