@@ -375,7 +375,9 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     file = None if store.find(name) else resolve_backbone(name).weights
-    training = run(spec, tasks, data, output, head=head, seed=options["seed"], backbone_file=file)
+    with _progress("training", "task", total=len(tasks)) as on_progress:
+        seed = options["seed"]
+        training = run(spec, tasks, data, output, head=head, seed=seed, backbone_file=file, on_progress=on_progress)
     _print_rows(data)
     click.echo("\n" + format_table(training.results, training.cells, backbone_facts(store, [spec])))
     click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {options['folds']} folds")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -45,11 +45,17 @@ def train(
     head: str = "dense",
     seed: int = 0,
     backbone_file: Path | None = None,
+    on_progress: Callable[[int], object] = lambda n: None,
 ) -> Training:
     """Train the heads of all tasks and save them as a bundle.
 
     A head per fold is trained, and measured on the rows it has not seen. The bundle averages the heads of all folds:
     together they have seen every row, and the figures of its card are those of one of them on unseen rows.
+
+    Parameters
+    ----------
+    backbone_file : weights that go into the bundle, where they are a file of the user's own.
+    on_progress : called with the number of tasks trained since the last call.
 
     Raises
     ------
@@ -65,6 +71,7 @@ def train(
         folds, cost = timed_fit(cell, data, seed=seed)
         nets.append(together(folds))
         results += measure(cell, predict_folds(cell, folds, data), data, seed)
+        on_progress(len(cell.tasks))
         costs += [{"task": task.name, "backbone": cell.backbone, "head": head, **cost} for task in cell.tasks]
     frame = pd.DataFrame([asdict(result) for result in results])
     summary = summarise(frame[frame["fold"] != TEST]).drop(columns=["backbone", "head"])
