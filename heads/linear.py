@@ -78,12 +78,16 @@ class _Probe(OneTaskHead, BaseEstimator):
         started = time.perf_counter()
         train, valid = check_rows(X, {self.task.name: y}, fold[:2])
         weight = np.ones(len(train)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[train]
-        projection = learn_projection(X[train], seed=self.seed)
-        layers = [projection.fold(kernel, bias) for kernel, bias in self._learn(projection(X[train]), y[train], weight)]
+        layers = self._learn_layers(X[train], y[train], weight)
         nets = [Net((), {self.task.name: Layer(*each, self._activation)}) for each in layers]
         self.net_ = min(nets, key=lambda net: self._loss(net, X[valid], y[valid]))
         self.seconds_ = time.perf_counter() - started
         return self
+
+    def _learn_layers(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
+        """Fit layers to choose from on rows as they are stored, (n, ...), by way of standardised ones."""
+        projection = learn_projection(X, seed=self.seed)
+        return [projection.fold(kernel, bias) for kernel, bias in self._learn(projection(X), y, weight)]
 
     @property
     def _activation(self) -> str:
@@ -134,9 +138,9 @@ class RidgeHead(_Probe):
 class DummyHead(_Probe):
     """The median of an age or number, or the frequencies of the classes, whatever the row."""
 
-    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
-        """Fit a bias alone."""
-        kernel = np.zeros((1, Z.shape[1], self.task.n_outputs), dtype=np.float32)
+    def _learn_layers(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
+        """Fit a bias alone; the rows are not looked at."""
+        kernel = np.zeros((1, int(np.prod(X.shape[1:])), self.task.n_outputs), dtype=np.float32)
         if self.task.kind == "number":
             return [(kernel, np.full((1, 1), np.median(y), dtype=np.float32))]
         if self.task.kind == "age":  # a median between two years is shared out, so that its expected value is right
