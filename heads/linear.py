@@ -3,6 +3,7 @@
 import contextlib
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ CLASS_ITERATIONS = 100
 _NEVER = -1e4  # the logit of a class without training rows; its probability underflows to 0
 
 
-class _Probe(OneTaskHead, BaseEstimator):
+class _Probe(OneTaskHead, BaseEstimator, ABC):
     """A head that is one linear layer. Subclasses say in `_learn` how it is found."""
 
     net_: Net
@@ -78,25 +79,20 @@ class _Probe(OneTaskHead, BaseEstimator):
         started = time.perf_counter()
         train, valid = check_rows(X, {self.task.name: y}, fold[:2])
         weight = np.ones(len(train)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[train]
-        layers = self._learn_layers(X[train], y[train], weight)
+        layers = self._learn(X[train], y[train], weight)
         nets = [Net((), {self.task.name: Layer(*each, self._activation)}) for each in layers]
         self.net_ = min(nets, key=lambda net: self._loss(net, X[valid], y[valid]))
         self.seconds_ = time.perf_counter() - started
         return self
 
-    def _learn_layers(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
-        """Fit layers to choose from on rows as they are stored, (n, ...), by way of standardised ones."""
-        projection = learn_projection(X, seed=self.seed)
-        return [projection.fold(kernel, bias) for kernel, bias in self._learn(projection(X), y, weight)]
+    @abstractmethod
+    def _learn(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
+        """Fit layers to choose from on rows as they are stored, (n, ...), with their kernels (1, features, out)."""
 
     @property
     def _activation(self) -> str:
         """Activation of the one layer."""
         return "linear" if self.task.kind == "number" else "softmax"
-
-    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
-        """Fit layers to choose from on standardised rows (n, d): kernels (1, d, out) with biases (1, out)."""
-        raise NotImplementedError
 
     def _loss(self, net: Net, X: NDArray[Any], y: Floats) -> float:
         """Judge a net by its log-loss over classes, or by its mean absolute error."""
@@ -112,15 +108,17 @@ class LinearHead(_Probe):
     Numbers get ridge regression. The strength of the penalty is chosen on the validation rows.
     """
 
-    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+    def _learn(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
         """Fit one layer per strength."""
         if self.task.kind == "number":
-            return _ridges(Z, y, weight)
+            return _ridges(X, y, weight, seed=self.seed)
         by_age = self.task.kind == "age"
         positions = (np.floor(y) - self.task.classes[0] if by_age else y).astype(np.int64)
         iterations = AGE_ITERATIONS if by_age else CLASS_ITERATIONS
+        projection = learn_projection(X, seed=self.seed)
+        Z = projection(X)
         return [
-            _logistic(Z, positions, weight, C=C, iterations=iterations, n_classes=self.task.n_outputs)
+            projection.fold(*_logistic(Z, positions, weight, C=C, iterations=iterations, n_classes=self.task.n_outputs))
             for C in (AGE_CS if by_age else CLASS_CS)
         ]
 
@@ -130,15 +128,15 @@ class RidgeHead(_Probe):
 
     _activation = "linear"
 
-    def _learn(self, Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+    def _learn(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
         """Fit one layer per strength."""
-        return _ridges(Z, y, weight)
+        return _ridges(X, y, weight, seed=self.seed)
 
 
 class DummyHead(_Probe):
     """The median of an age or number, or the frequencies of the classes, whatever the row."""
 
-    def _learn_layers(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
+    def _learn(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
         """Fit a bias alone; the rows are not looked at."""
         kernel = np.zeros((1, int(np.prod(X.shape[1:])), self.task.n_outputs), dtype=np.float32)
         if self.task.kind == "number":
@@ -164,11 +162,13 @@ def _small_fits() -> Iterator[None]:
         yield
 
 
-def _ridges(Z: Floats32, y: Floats, weight: Floats) -> list[Affine]:
+def _ridges(X: NDArray[Any], y: Floats, weight: Floats, *, seed: int) -> list[Affine]:
     """Fit ridge regression at each strength."""
+    projection = learn_projection(X, seed=seed)
+    Z = projection(X)
     models = [Ridge(alpha=alpha).fit(Z, y, sample_weight=weight) for alpha in RIDGE_ALPHAS]
     return [
-        (model.coef_[None, :, None].astype(np.float32), np.full((1, 1), model.intercept_, dtype=np.float32))
+        projection.fold(model.coef_[None, :, None].astype(np.float32), np.full((1, 1), model.intercept_, np.float32))
         for model in models
     ]
 
