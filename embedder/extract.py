@@ -24,7 +24,7 @@ from embedder.preprocess import ImageRejected, Picture, decode, read_file
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
-SHARD_ROWS = 4096  # a shard is committed at this many images,
+SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost
 
@@ -158,6 +158,7 @@ class _Job:
             print_: [] for print_ in self._backbones
         }
         self._read: list[tuple[str, str, int, int, str]] = []
+        self._recorded: dict[int, tuple[int, int]] = {}  # size and mtime_ns of files the store has a row of
         self._committed = time.monotonic()
         self.report = ExtractReport(pd.DataFrame())
 
@@ -174,6 +175,8 @@ class _Job:
                 todo.append(position)  # reading it will say why
                 continue
             sha256 = by_file.get((path_key(path), now.st_size, now.st_mtime_ns))
+            if sha256 is not None:
+                self._recorded[position] = now.st_size, now.st_mtime_ns
             if sha256 is not None and self._is_held(sha256):
                 self._settle(position, sha256)
                 self.report.known += 1
@@ -223,7 +226,8 @@ class _Job:
                 self._status[image.position], self._reason[image.position] = image.status, image.reason
             else:
                 self._settle(image.position, image.sha256)
-                self._read.append((*self._file(image.position), image.size, image.mtime_ns, image.sha256))
+                if self._recorded.get(image.position) != (image.size, image.mtime_ns):
+                    self._read.append((*self._file(image.position), image.size, image.mtime_ns, image.sha256))
         self.report.copies += sum(image.sha256 is not None for image in block) - len(new)
 
     def _embed_images(self, backbone: Backbone, images: dict[str, _Prepared]) -> None:
@@ -250,8 +254,9 @@ class _Job:
     def commit_if_due(self) -> None:
         """Commit at SHARD_ROWS, SHARD_BYTES or SHARD_SECONDS, whichever comes first."""
         size = sum(vectors.nbytes for waiting in self._waiting.values() for _, vectors, _ in waiting)
+        rows = max(sum(len(rows) for rows, _, _ in waiting) for waiting in self._waiting.values())
         age = time.monotonic() - self._committed
-        if len(self._read) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
+        if max(rows, len(self._read)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
             self.commit()
 
     def commit(self) -> None:

@@ -95,6 +95,7 @@ def test_further_backbone_is_added_without_embedding_the_first_again(images, sto
     first, second = fake_backbone(), fake_backbone(name="other", normalization="base")
     report = extract(images, [first, second], store)
     assert (embedded(first), embedded(second)) == (0, 10)
+    assert store.images()["path"].is_unique
     assert report.known == 0
 
 
