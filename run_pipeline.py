@@ -255,6 +255,8 @@ def compare(
     from heads.compare import compare as run
     from heads.table import backbone_facts, format_table
 
+    if output.exists() and not output.is_dir():
+        raise FaceprobeError(f"cannot write into {output}: it is a file, expected a folder")
     specs, tasks, data, store = _dataset(manifest, names, options, test_path)
     cells = cells_of(specs, heads, tasks)
     with _progress("training", "cell", total=len(cells)) as on_progress:
@@ -490,7 +492,7 @@ def _append_json_lines(path: Path, events: Iterator[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run the command line: expected errors are one message on stderr and exit code 2, never a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # batch systems ask this way
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems ask this way
     try:
         cli(prog_name="faceprobe", standalone_mode=False)
     except click.ClickException as error:

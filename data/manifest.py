@@ -1,6 +1,8 @@
 """Manifest: one row per image with what is known about it, kept as CSV or Parquet."""
 
+import csv
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,9 @@ class Manifest:
         for column, normalised in (("age", _ages), ("gender", _genders), ("ethnicity", _ethnicities)):
             if column in frame:
                 frame[column] = normalised(frame[column])
+        for column in ("sha256", "subject_id"):
+            if column in frame:
+                frame[column] = frame[column].where(_filled(frame[column]))
         object.__setattr__(self, "frame", frame)
 
     def __len__(self) -> int:
@@ -144,17 +149,32 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        labels = [column for column in pd.read_csv(path, nrows=0).columns if column not in ("image_id", "path")]
+        header = _header_of(path)
+        labels = [column for column in header if column not in ("image_id", "path")]
         missing = dict.fromkeys(labels, _MISSING)  # not in ids and paths: a file may be called "NA"
         text = dict.fromkeys(_TEXT_COLUMNS, str)  # "007" stays what it is
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing, low_memory=False)
     except FileNotFoundError:
         raise ManifestError("expected a table of images; there is no such file.\nMake one with `index`.") from None
+    except UnicodeDecodeError:
+        raise ManifestError("expected CSV in UTF-8; found another encoding.\nSave the table as UTF-8.") from None
     except (OSError, ValueError) as error:
         raise ManifestError(f"expected a table as {path.suffix[1:]}; it cannot be read: {error}") from None
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus fields for row names
         raise ManifestError("expected as many fields as the header has; found rows with more.\nQuote commas in values.")
     return frame
+
+
+def _header_of(path: Path) -> list[str]:
+    """Return the names of a CSV's columns, each of which must stand there once."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise ManifestError(f"expected fields separated by commas; found {header[0]!r}.\nSave the table with commas.")
+    twice = [column for column, count in Counter(header).items() if count > 1]
+    if twice:
+        raise ManifestError(f"expected each column once; found {', '.join(twice)} again.\nRename or remove it.")
+    return header
 
 
 def _resolved(frame: pd.DataFrame, folder: str) -> pd.DataFrame:

@@ -118,7 +118,11 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
     ------
     BackboneError : an unknown name, a missing or unfit file, or settings that do not fit the graph.
     """
-    spec = resolve_backbone(name)
+    return start_backbone(resolve_backbone(name), cores=cores)
+
+
+def start_backbone(spec: BackboneSpec, *, cores: int | None = None) -> Backbone:
+    """Start the runtime of a row of data; see `load_backbone`."""
     module = importlib.import_module(f"embedder.runtimes.{spec.runtime}")
     spec, runtime = module.load(spec, cores or usable_cores())
     return Backbone(_embedding_spec(spec, module.LIBRARY), runtime)
@@ -233,6 +237,7 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
             "licence": spec.licence,
             "url": spec.url,
             "runtime": spec.runtime,
+            "layout": spec.layout,
             "library": f"{library} {importlib.metadata.version(library)}",
             "weights_file": spec.weights.name if spec.weights else None,
             "weights_bytes": spec.weights.stat().st_size if spec.weights else 0,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.errors import BackboneError
+from data.errors import StoreError
 from embedder.backbone import Backbone, usable_cores
 from embedder.preprocess import ImageRejected, Picture, decode, read_file
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
@@ -27,6 +27,9 @@ BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost
+
+# of a face, by whether its vector is finite: a graph that divides by a length of 0 gives NaN for a black picture
+_OUTCOMES = {True: ("ok", ""), False: ("no_embedding", "the backbone gave no finite numbers for this picture")}
 
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
 
@@ -106,7 +109,9 @@ def extract(
             on_progress(len(prepared))
     except KeyboardInterrupt:
         job.report.interrupted = True
-    except BackboneError:
+    except StoreError:
+        raise  # the disk refuses: there is nothing to try again
+    except Exception:
         job.commit()
         raise
     finally:
@@ -171,7 +176,7 @@ class _Job:
         for position, path in enumerate(self._paths):
             try:
                 now = os.stat(path)
-            except OSError:
+            except (OSError, ValueError):
                 todo.append(position)  # reading it will say why
                 continue
             sha256 = by_file.get((path_key(path), now.st_size, now.st_mtime_ns))
@@ -238,12 +243,14 @@ class _Job:
         faces = [image.crops[print_] for image in images.values() if print_ in image.crops]
         vectors = backbone.embed(faces)
         seconds = time.perf_counter() - started
+        finite = np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
+        embedded = iter(finite)
         found = {
-            sha256: ("ok", "") if print_ in image.crops else (image.status, image.reason)
+            sha256: _OUTCOMES[bool(next(embedded))] if print_ in image.crops else (image.status, image.reason)
             for sha256, image in images.items()
         }
         rows = pd.DataFrame([(sha256, 0, *f) for sha256, f in found.items()], columns=ROW_COLUMNS)
-        self._waiting[print_].append((rows, vectors, seconds))  # in one step: an interrupt leaves both or neither
+        self._waiting[print_].append((rows, vectors[finite], seconds))  # in one step: both or neither
         self._held[print_].update(found)
         self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + seconds
         self.report.embedded[print_] += len(faces)

@@ -22,6 +22,7 @@ DECODE = "rgb8, upright by exif, first frame, alpha ignored"
 
 MIN_SIDE = 16  # pixels; a face of less has no features for any backbone (the smallest published face tests use 16 x 16)
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: as many as the largest telephone cameras give; beyond it is a bomb
+MAX_BYTES = 1 << 30  # a file is read whole; more than that is no photograph
 LARGE_PIXELS = 24_000_000  # above this pictures are decoded one at a time, so threads do not multiply the memory
 
 _one_large_picture = threading.Lock()
@@ -166,11 +167,16 @@ def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
 
     Raises
     ------
-    ImageRejected : `missing` if it is not there, `unreadable` with the system's words otherwise.
+    ImageRejected : `missing` if it is not there, `too_large`, or `unreadable` with the system's words.
     """
     try:
         with open(path, "rb") as file:
-            return os.fstat(file.fileno()), file.read()
+            found = os.fstat(file.fileno())
+            if found.st_size > MAX_BYTES:
+                raise ImageRejected("too_large", f"{found.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+            return found, file.read()
+    except ValueError:
+        raise ImageRejected("missing", "no file can have such a name") from None
     except FileNotFoundError:
         raise ImageRejected("missing", "no such file") from None
     except OSError as error:

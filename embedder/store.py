@@ -132,11 +132,12 @@ class EmbeddingStore:
         if len(vectors) != ok.sum():
             raise StoreError(f"{ok.sum()} rows are ok but {len(vectors)} vectors came with them")
         if not np.isfinite(vectors).all():
-            raise StoreError(f"{spec.name} gave vectors that are not finite numbers: its weights are damaged")
+            raise StoreError(f"vectors of {spec.name} must be finite, found NaN or infinity: give those rows a status")
         folder = self.path / "embeddings" / spec.fingerprint
         shard = _new_shard_name()
         with _disk_errors(self.path):
             if not (folder / "spec.json").exists():
+                _make_folder(folder.parent)
                 _make_folder(folder)
                 write_text(folder / "spec.json", json.dumps(spec.to_json(), indent=1), mode=PRIVATE)
             metadata: dict[str, Any] = {"fingerprint": spec.fingerprint, "rows": len(vectors), "seconds": seconds}
@@ -152,6 +153,7 @@ class EmbeddingStore:
     def add_images(self, images: pd.DataFrame) -> None:
         """Commit which bytes files were found to hold: a DataFrame with the columns IMAGE_COLUMNS."""
         with _disk_errors(self.path):
+            _make_folder(self.path / "images")
             _write_table(self.path / "images" / f"{_new_shard_name()}.parquet", images, _IMAGES, {})
 
     def images(self) -> pd.DataFrame:
@@ -216,14 +218,18 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Embeddi
         return EmbeddingStore(path)
     if not create:
         raise StoreError(f"no embedding store at {path}: run `extract ... --store {path}` first")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(map(_is_foreign, path.iterdir()))):
         raise StoreError(f"{path} is not an embedding store and not an empty folder: choose another place")
     with _disk_errors(path):
-        _make_folder(path / "images")
-        _make_folder(path / "embeddings")
+        _make_folder(path)
         path.chmod(0o700)
         write_text(marker, json.dumps({"format": FORMAT, "version": VERSION}), mode=PRIVATE)
     return EmbeddingStore(path)
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Whether something that no store has; another job may be making this one at the same moment."""
+    return entry.name not in ("store.json", "images", "embeddings") and not entry.name.startswith(".store.json.")
 
 
 def path_key(path: str) -> str:

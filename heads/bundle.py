@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.files import atomic_write
-from embedder.backbone import Backbone, load_backbone, sha256_of_file
-from embedder.spec import EmbeddingSpec, difference
+from embedder.backbone import Backbone, load_backbone, resolve_backbone, sha256_of_file, start_backbone
+from embedder.spec import BackboneSpec, EmbeddingSpec, difference
 from heads.net import Net
 from heads.tasks import Task
 
@@ -73,7 +73,7 @@ class Bundle:
         BundleError : the backbone gives other embeddings than the heads were trained on, with the fields that differ;
             or the bundle holds no weights and no name was given.
         """
-        backbone = load_backbone(name or self._backbone_name(), cores=cores)
+        backbone = load_backbone(name, cores=cores) if name else start_backbone(self._backbone_spec(), cores=cores)
         differing = difference(backbone.spec, self.embedding)
         if not differing:
             return backbone
@@ -87,19 +87,25 @@ class Bundle:
             "Score with the bundle's own backbone, or train a bundle on this one."
         )
 
-    def _backbone_name(self) -> str:
+    def _backbone_spec(self) -> BackboneSpec:
         if self.embedding.recorded["runtime"] != "onnx":
-            return self.embedding.name
+            return resolve_backbone(self.embedding.name)
         if self.backbone_file is None:
             raise BundleError(
                 f"the bundle holds no weights of {self.embedding.name}: add --backbone FILE.onnx "
                 f"(the file with SHA-256 {self.embedding.weights_sha256})"
             )
-        e = self.embedding
-        height, width = e.input_size
-        return (
-            f"{self.backbone_file},name={e.name},channel_order={e.channel_order},normalization={e.normalization},"
-            f"input_size={height}x{width}"
+        return BackboneSpec(
+            name=self.embedding.name,
+            runtime="onnx",
+            dim=self.embedding.dim,
+            input_size=self.embedding.input_size,
+            channel_order=self.embedding.channel_order,
+            normalization=self.embedding.normalization,
+            crop=self.embedding.crop,
+            layout=self.embedding.recorded["layout"],
+            weights=self.backbone_file,
+            licence=self.embedding.recorded["licence"],
         )
 
 
@@ -117,15 +123,13 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
     BundleError : `path` holds anything but a bundle, or the disk refuses.
     """
     target = Path(path).absolute()
-    _require_replaceable(target)
+    require_replaceable(target)
     work = target.with_name(f".{target.name}.new")
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
         _write_files(bundle, work, card=card)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(work, target)
+        _replace_folder(work, target)
     except OSError as error:
         raise BundleError(
             f"cannot write {path}: {error.strerror or error}. Make room, or choose another place"
@@ -133,6 +137,21 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return load_bundle(target)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of another, which is back if that fails."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(bundle: Bundle, folder: Path, *, card: str) -> None:
@@ -157,8 +176,8 @@ def _write_files(bundle: Bundle, folder: Path, *, card: str) -> None:
             file.write(content)
 
 
-def _require_replaceable(target: Path) -> None:
-    """Refuse a place with anything in it that is not of a bundle: it would be deleted."""
+def require_replaceable(target: Path) -> None:
+    """Refuse a place with anything in it that is not of a bundle: it would be deleted. Raises BundleError."""
     if not target.exists():
         return
     held = {entry.name for entry in target.iterdir()} if target.is_dir() else {""}

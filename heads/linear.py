@@ -113,7 +113,7 @@ class LinearHead(_Probe):
         if self.task.kind == "number":
             return _ridges(X, y, weight, seed=self.seed)
         by_age = self.task.kind == "age"
-        positions = (np.floor(y) - self.task.classes[0] if by_age else y).astype(np.int64)
+        positions = (self._nearest_years(y) if by_age else y).astype(np.int64)
         iterations = AGE_ITERATIONS if by_age else CLASS_ITERATIONS
         projection = learn_projection(X, seed=self.seed)
         Z = projection(X)
@@ -121,6 +121,11 @@ class LinearHead(_Probe):
             projection.fold(*_logistic(Z, positions, weight, C=C, iterations=iterations, n_classes=self.task.n_outputs))
             for C in (AGE_CS if by_age else CLASS_CS)
         ]
+
+    def _nearest_years(self, y: Floats) -> Floats:
+        """Positions of the whole years nearest to ages: rounding down would teach half a year too little."""
+        lowest, highest = int(self.task.classes[0]), int(self.task.classes[-1])
+        return np.clip(np.rint(y), lowest, highest) - lowest
 
 
 class RidgeHead(_Probe):

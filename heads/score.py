@@ -82,9 +82,10 @@ def _store(path: Path | None) -> Iterator[EmbeddingStore]:
 def write_scores(rows: pd.DataFrame, path: Path) -> None:
     """Write predictions as .csv, .jsonl or .parquet, whole or not at all, readable by their owner alone.
 
-    Numbers have four decimals, which is more than a face tells.
+    Ages and probabilities have four decimals, which is more than a face tells.
     """
-    numbers = rows.select_dtypes("float").columns
-    content = WRITERS[path.suffix](rows.astype(dict.fromkeys(numbers, "float64")).round(4))
+    numbers = [column for column in rows if column == "age" or str(column).endswith("_proba")]
+    rounded = rows.astype(dict.fromkeys(numbers, "float64")).round(dict.fromkeys(numbers, 4))
+    content = WRITERS[path.suffix](rounded)
     with atomic_write(path, mode=PRIVATE) as file:
         file.write(content)

@@ -1,5 +1,6 @@
 """Task: how a column of the manifest becomes numbers to train on, and a net's output the columns of a prediction."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -222,7 +223,12 @@ def make_tasks(names: Sequence[str], frame: pd.DataFrame, *, kinds: Mapping[str,
     unused = set(kinds) - set(chosen)
     if unused:
         raise TaskError(f"expected a kind only for a task; found one for {', '.join(sorted(unused))}.")
-    return [make_task(name, frame, kind=kinds.get(name), **options) for name in dict.fromkeys(chosen)]
+    tasks = [make_task(name, frame, kind=kinds.get(name), **options) for name in dict.fromkeys(chosen)]
+    columns = Counter(column for task in tasks for column in task.columns)
+    twice = [column for column, count in columns.items() if count > 1]
+    if twice:
+        raise TaskError(f"expected tasks that predict different columns; found {', '.join(twice)} twice. Rename one.")
+    return tasks
 
 
 def _built_in(name: str, age_range: tuple[int, int], age_groups: AgeGroups) -> Task:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
-from heads.bundle import Bundle, save_bundle
+from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.compare import TEST, Cell, groups_of, measure, predict_folds, timed_fit
 from heads.dataset import Dataset
 from heads.net import together
@@ -62,6 +62,7 @@ def train(
     BundleError : `path` holds something else.
     HeadError : the head cannot learn a task.
     """
+    require_replaceable(Path(path))
     groups = groups_of(head, tasks)
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:

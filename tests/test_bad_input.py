@@ -280,7 +280,7 @@ FACE = "faces/0_0_0_1000.jpg"
         (f"path,gender\n{FACE},x\n", "expected gender as one of male"),
         (f"path,ethnicity\n{FACE},martian\n", "expected ethnicity as one of white"),
         (f"path,age\n{FACE},3,4\n", "expected as many fields as the header has"),
-        ("path\n\udcff.jpg\n", "cannot be read"),
+        ("path\n\udcff.jpg\n", "another encoding"),
     ],
 )
 def test_manifest_that_cannot_be_used_is_refused_with_the_reason(world, tmp_path, table, said):

@@ -180,7 +180,7 @@ def test_paths_that_are_spelled_differently_are_one_image(tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("file,age\na.jpg,3\n", "a column `path`; found file, age"),
-        ("path;age\na.jpg;3\n", "a column `path`; found path;age"),
+        ("path;age\na.jpg;3\n", "separated by commas"),
         ("path,age\n", "a row per image; found none"),
         ("", "it cannot be read"),
         ("path,age\na.jpg,3\n,4\n", "path in every row; found 1 unfit: row 2"),
@@ -199,7 +199,7 @@ def test_a_table_that_is_no_manifest_is_named_with_the_reason(tmp_path: Path, te
 @pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
 def test_bytes_that_are_no_table_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\xff\xfe\x00\x80 no table")
-    with pytest.raises(ManifestError, match="it cannot be read"):
+    with pytest.raises(ManifestError, match=r"it cannot be read|another encoding"):
         read_manifest(tmp_path / name)
 
 
@@ -243,3 +243,22 @@ def test_manifest_lists_its_images(tmp_path):
     images, ignored = list_images(tmp_path / "m.csv")
     assert images.to_dict("records") == [{"image_id": "faces/a.jpg", "path": str(tmp_path / "faces/a.jpg")}]
     assert ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"path,age,age\na.jpg,3,4\n", "each column once; found age again"),
+        (b"path;age\na.jpg;3\n", "separated by commas; found 'path;age'"),
+        ("path,name\na.jpg,René\n".encode("latin-1"), "in UTF-8; found another encoding"),
+    ],
+)
+def test_table_in_another_form_is_refused_with_the_remedy(tmp_path, content, message):
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_blank_subject_is_nobody_in_parquet_too(tmp_path):
+    pd.DataFrame({"path": ["a.jpg", "b.jpg"], "subject_id": ["", "x"]}).to_parquet(tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet").frame["subject_id"].isna().tolist() == [True, False]

@@ -165,3 +165,19 @@ def test_row_depends_on_its_own_face_alone_to_the_bit(shared):
     with load_backbone(name, cores=3) as backbone:
         np.testing.assert_array_equal(backbone.embed(faces[::-1]), together[::-1])
         np.testing.assert_array_equal(np.concatenate([backbone.embed([face]) for face in faces]), together)
+
+
+def test_weights_in_a_second_file_are_refused_as_no_fingerprint_covers_them(tmp_path, monkeypatch):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.ones((3 * 16 * 16, 4), np.float32), "w")
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 16, 16])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.data", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackboneError, match="keeps weights in a second file; save it as one"):
+        load_backbone("m.onnx,channel_order=RGB,normalization=raw")

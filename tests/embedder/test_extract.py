@@ -230,3 +230,44 @@ def test_file_that_the_system_refuses_is_a_status_in_its_words(images, store, tm
     report = extract(list_images(tmp_path / "faces"), [fake_backbone()], store)
     reasons = report.failures.set_index("image_id")["reason"]
     assert reasons["loop.png"] == "cannot be read: Too many levels of symbolic links"
+
+
+def test_picture_without_a_finite_vector_is_a_status_and_blocks_nothing(images, store):
+    backbone = fake_backbone()
+    embed = backbone._runtime.embed
+
+    def first_is_not_finite(faces):
+        vectors = embed(faces)
+        vectors[0, 5] = np.nan
+        return vectors
+
+    backbone._runtime.embed = first_is_not_finite
+    report = extract(images, [backbone], store)
+    assert report.statuses == {"ok": 9, "no_embedding": 2, "unreadable": 1}  # 0.png and its copy
+    rows, vectors = store.read(report_fingerprint(), report.images["sha256"])
+    assert len(rows) == 9
+    others = fake_backbone().embed([decode(read_file(images["path"][position])[1]) for position in rows.index])
+    np.testing.assert_array_equal(vectors, others)
+
+
+def test_path_that_no_file_can_have_is_missing(images, store):
+    bad = pd.DataFrame({"image_id": ["nul"], "path": ["a\0b.png"]})
+    report = extract(pd.concat([images, bad], ignore_index=True), [fake_backbone()], store)
+    assert report.statuses == {"ok": 11, "unreadable": 1, "missing": 1}
+
+
+def test_unforeseen_failure_of_a_runtime_keeps_what_is_done(images, store, monkeypatch):
+    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    backbone = fake_backbone()
+    embed = backbone._runtime.embed
+
+    def fail_at_the_fourth(faces):
+        if embedded(backbone) == 3:
+            raise MemoryError
+        return embed(faces)
+
+    backbone._runtime.embed = fail_at_the_fourth
+    with pytest.raises(MemoryError):
+        extract(images, [backbone], store)
+    assert len(store.rows(report_fingerprint())) == 3

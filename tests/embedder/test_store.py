@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def test_no_shard_is_left_when_the_disk_refuses(store, monkeypatch):
 
 
 def test_vectors_that_are_not_finite_are_refused(store):
-    with pytest.raises(StoreError, match="not finite"):
+    with pytest.raises(StoreError, match="must be finite"):
         store.add(FAKE_SPEC, rows_of("a"), np.full((1, 12), np.nan, np.float32))
 
 
@@ -172,3 +173,18 @@ def test_damaged_file_is_named(store, pattern):
     file.write_bytes(b"damaged")
     with pytest.raises(StoreError, match=file.name):
         open_store(store.path).read(FAKE_SPEC.fingerprint, ["a"])
+
+
+def test_jobs_that_start_together_make_one_store(tmp_path):
+    with ThreadPoolExecutor(8) as jobs:
+        stores = list(jobs.map(lambda _: open_store(tmp_path / "store", create=True), range(32)))
+    stores[0].add(FAKE_SPEC, rows_of("a"), vectors_of(1))
+    assert len(stores[-1].rows(FAKE_SPEC.fingerprint)) == 1
+
+
+def test_store_whose_making_was_refused_is_made_by_the_next_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(StoreError, match="No space left"):
+        open_store(tmp_path / "store", create=True)
+    monkeypatch.undo()
+    assert open_store(tmp_path / "store", create=True).specs() == {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
 from dataclasses import replace
@@ -410,3 +411,19 @@ def test_disk_that_refuses_is_one_clear_error_and_leaves_the_old_bundle(saved, m
 def test_hidden_files_of_a_file_manager_are_passed_over(saved):
     (saved / ".DS_Store").write_bytes(b"of the Finder")
     load_bundle(saved)
+
+
+def test_old_bundle_is_back_when_the_new_one_cannot_take_its_place(saved, monkeypatch):
+    before = contents(saved)
+    move = os.replace
+
+    def interrupted(source, target):
+        if str(source).endswith(".new"):
+            raise KeyboardInterrupt
+        move(source, target)
+
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_bundle(make_bundle(seed=1), saved, card="another")
+    assert contents(saved) == before
+    assert [entry.name for entry in saved.parent.iterdir()] == [saved.name]

@@ -188,8 +188,8 @@ def test_no_embedding_is_left_behind_without_a_store(images, bundle, tmp_path, m
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     backbone = fake_backbone()
     if fails:
-        monkeypatch.setattr(backbone._runtime, "embed", lambda faces: np.full((len(faces), 12), np.nan, np.float32))
-        with pytest.raises(Exception, match="not finite"):
+        monkeypatch.setattr(backbone._runtime, "embed", lambda faces: [][0])
+        with pytest.raises(IndexError):
             score(images, bundle, backbone)
     else:
         score(images, bundle, backbone)
@@ -219,9 +219,10 @@ def test_csv_jsonl_and_parquet_hold_the_same(images, bundle, tmp_path):
         assert found["gender"].isna().tolist() == rows["gender"].isna().tolist()
         assert found["gender"].dropna().tolist() == rows["gender"].dropna().tolist()
         assert found["face"].dropna().tolist() == rows["face"].dropna().tolist()
-        for number in ("age", "gender_proba", "height"):
+        for number, decimals in {"age": 4, "gender_proba": 4, "height": None}.items():
             written = pd.to_numeric(found[number], errors="coerce").to_numpy(np.float64)
-            np.testing.assert_array_equal(written, rows[number].to_numpy(np.float64).round(4))
+            expected = rows[number].to_numpy(np.float64)
+            np.testing.assert_allclose(written, expected if decimals is None else expected.round(decimals), rtol=1e-6)
 
 
 def test_missing_predictions_are_empty_in_csv_and_null_in_jsonl(images, bundle, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.labels import ETHNICITIES, GENDERS, parse_age_groups
-from heads.tasks import Task, TaskError, make_task
+from heads.tasks import Task, TaskError, make_task, make_tasks
 
 
 @pytest.fixture
@@ -161,3 +161,10 @@ def test_balanced_mae_of_ages_is_over_the_ten_age_groups():
 def test_name_that_scores_use_themselves_is_no_task(frame, name):
     with pytest.raises(TaskError, match=f'"{name}", a name that tables of scores use'):
         make_task(name, frame.assign(**{name: ["a", "b"] * (len(frame) // 2) + ["a"] * (len(frame) % 2)}))
+
+
+def test_tasks_that_would_predict_one_column_twice_are_refused(frame):
+    genders = np.resize(["male", "female"], len(frame))
+    frame = frame.assign(gender=genders, gender_proba=range(len(frame)))
+    with pytest.raises(TaskError, match="found gender_proba twice"):
+        make_tasks(["gender", "gender_proba"], frame, kinds={"gender_proba": "number"})
