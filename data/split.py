@@ -174,14 +174,15 @@ def make_folds(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, folds: i
     for fold in range(folds):
         roles_of_part[[2 * fold, 2 * fold + 1], fold] = TEST
         roles_of_part[(2 * fold + 2) % (2 * folds), fold] = VALID
-    rule = f"{folds} folds: whole groups dealt at random by strata into {2 * folds} parts, 2 test, 1 validates"
+    parts = f"2 of {2 * folds} parts test, 1 validates, the rest train"
+    rule = f"{folds} folds: copies together, ages and genders alike; {parts}"
     return _make(ids, groups, strata, roles_of_part, rule=rule, seed=seed)
 
 
 def make_holdout(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, seed: int = 0) -> Split:
     """Split once into 60 % train, 20 % valid and 20 % test; otherwise as `make_folds`."""
     roles_of_part = np.array([[TRAIN], [TRAIN], [TRAIN], [VALID], [TEST]], dtype=np.int8)
-    rule = "holdout: whole groups dealt at random by strata into 5 parts, 3 train, 1 validates, 1 tests"
+    rule = "holdout: copies together, ages and genders alike; 3 of 5 parts train, 1 validates, 1 tests"
     return _make(ids, groups, strata, roles_of_part, rule=rule, seed=seed)
 
 
