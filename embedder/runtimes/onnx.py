@@ -68,13 +68,14 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, OnnxRuntime]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only: a model's harmless warnings are nobody's business here
     # The fingerprint covers one file. Weights in a second one must not be found, wherever it may lie.
-    options.add_session_config_entry(_EXTERNAL_DATA, f"{spec.weights}/none")
+    nowhere = f"{spec.weights}/second-file"
+    options.add_session_config_entry(_EXTERNAL_DATA, nowhere)
     try:
         content = spec.weights.read_bytes() if spec.weights else b""
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common base
         reason = str(error).strip().splitlines()[0]
-        if "External data" in reason:
+        if nowhere in reason:
             reason = "it keeps weights in a second file; save it as one (onnx.save without external data)"
         raise BackboneError(f"{spec.weights} cannot be opened as an ONNX model: {reason}") from None
     spec, batch = _complete(spec, session.get_inputs()[0].shape)
