@@ -183,7 +183,8 @@ def test_interrupt_during_a_commit_loses_nothing(images, store, monkeypatch):
     assert len(store.rows(report_fingerprint())) == report.embedded[report_fingerprint()] + 1  # and the unreadable one
 
 
-def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch):
+@pytest.mark.parametrize("error", [BackboneError("its process was killed"), MemoryError()])
+def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch, error):
     monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
     monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
     backbone = fake_backbone()
@@ -191,11 +192,11 @@ def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatc
 
     def fail_at_the_fourth(faces):
         if embedded(backbone) == 3:
-            raise BackboneError("its process was killed")
+            raise error
         return embed(faces)
 
     backbone._runtime.embed = fail_at_the_fourth
-    with pytest.raises(BackboneError):
+    with pytest.raises(type(error)):
         extract(images, [backbone], store)
     assert len(store.rows(report_fingerprint())) == 3
 
@@ -254,20 +255,3 @@ def test_path_that_no_file_can_have_is_missing(images, store):
     bad = pd.DataFrame({"image_id": ["nul"], "path": ["a\0b.png"]})
     report = extract(pd.concat([images, bad], ignore_index=True), [fake_backbone()], store)
     assert report.statuses == {"ok": 11, "unreadable": 1, "missing": 1}
-
-
-def test_unforeseen_failure_of_a_runtime_keeps_what_is_done(images, store, monkeypatch):
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
-    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
-    backbone = fake_backbone()
-    embed = backbone._runtime.embed
-
-    def fail_at_the_fourth(faces):
-        if embedded(backbone) == 3:
-            raise MemoryError
-        return embed(faces)
-
-    backbone._runtime.embed = fail_at_the_fourth
-    with pytest.raises(MemoryError):
-        extract(images, [backbone], store)
-    assert len(store.rows(report_fingerprint())) == 3
