@@ -1,5 +1,6 @@
 """`load_backbone(name) -> Backbone`: a row of data joined to the runtime that executes it."""
 
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
@@ -15,33 +16,8 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from embedder.preprocess import CROPS, DECODE, NORMALIZATIONS, Picture
-from embedder.spec import BackboneSpec, EmbeddingSpec
-
-BACKBONES = {
-    "Dlib": BackboneSpec(
-        name="Dlib",
-        runtime="dlib",
-        dim=(128,),
-        input_size=(150, 150),
-        channel_order="RGB",
-        normalization="raw",  # the network subtracts its own means
-        crop="whole picture, letterbox, bilinear",
-        licence="public domain (CC0)",
-        url="https://github.com/davisking/dlib-models",
-    ),
-    "pixels": BackboneSpec(
-        name="pixels",
-        runtime="pixels",
-        dim=(128, 128),
-        input_size=(128, 128),
-        channel_order="GRAY",
-        normalization="raw",
-        crop="whole picture, letterbox, gray, lanczos",
-        dtype="uint8",
-        precision="uint8",
-        licence="none needed",
-    ),
-}
+from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec
+from embedder.weights import find_weights, weights_folder
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
 _CHANNEL_ORDERS = ("RGB", "BGR")
@@ -139,12 +115,22 @@ def resolve_backbone(name: str) -> BackboneSpec:
     if stem in BACKBONES:
         if settings:
             raise BackboneError(f"{stem} has no settings, found {', '.join(settings)}: leave them out")
-        return BACKBONES[stem]
+        return _named_spec(BACKBONES[stem])
     if not stem.lower().endswith(".onnx"):
         raise BackboneError(
             f"unknown backbone {stem!r}; known are {', '.join(BACKBONES)}, and the path of any .onnx file"
         )
     return _onnx_spec(Path(stem), settings)
+
+
+def _named_spec(row: BackboneSpec) -> BackboneSpec:
+    """A row of data with its weight file, if it has one."""
+    if not row.files:
+        return row
+    weights = find_weights(row.files)
+    if weights is None:
+        raise BackboneError(f"{row.name} needs {' or '.join(row.files)} in {weights_folder()}")
+    return dataclasses.replace(row, weights=weights)
 
 
 def _split_settings(name: str) -> tuple[str, dict[str, Any]]:

@@ -27,7 +27,10 @@ class BackboneSpec:
     dtype : NumPy name of the row's dtype.
     precision : of the arithmetic, e.g. "fp32"; "uint8" where there is none.
     layer : the tensor that is the embedding; "output" for the graph's own.
+    files : names of the weight files that fit, the preferred one first; rows of `embedder.weights.WEIGHTS`.
+    graph : "module.function" under deepface.models.facial_recognition.tf that builds the network for an .h5 file.
     weights : the weight file, if there is one.
+    seed : of weights drawn at random, None for trained ones.
     licence, url : of the weights, for people.
     """
 
@@ -42,9 +45,124 @@ class BackboneSpec:
     dtype: str = "float32"
     precision: str = "fp32"
     layer: str = "output"
+    files: tuple[str, ...] = ()
+    graph: str = ""
     weights: Path | None = None
+    seed: int | None = None
     licence: str = "unknown"
     url: str = ""
+
+
+L2_NORMALIZED = "output, l2-normalized"
+_LETTERBOX = "whole picture, letterbox, bilinear"
+
+
+def _deepface(name: str, dim: int, size: tuple[int, int], normalization: str, **fields: Any) -> BackboneSpec:
+    """A backbone as deepface runs it: BGR unless its row says otherwise, letterboxed."""
+    url = "https://github.com/serengil/deepface_models"
+    defaults = {"channel_order": "BGR", "crop": _LETTERBOX, "runtime": "onnx", "layout": "", "url": url}
+    return BackboneSpec(name, dim=(dim,), input_size=size, normalization=normalization, **{**defaults, **fields})
+
+
+_ROWS = (
+    _deepface(
+        "ArcFace",
+        512,
+        (112, 112),
+        "ArcFace",
+        files=("arcface_weights.onnx", "arcface_weights.h5"),
+        graph="ArcFace.load_model",
+        licence="MIT",
+    ),
+    _deepface(
+        "Facenet",
+        128,
+        (160, 160),
+        "Facenet2018",
+        files=("facenet_weights.onnx", "facenet_weights.h5"),
+        graph="Facenet.load_facenet128d_model",
+        licence="MIT",
+    ),
+    _deepface(
+        "Facenet512",
+        512,
+        (160, 160),
+        "Facenet2018",
+        files=("facenet512_weights.onnx", "facenet512_weights.h5"),
+        graph="Facenet.load_facenet512d_model",
+        licence="MIT",
+    ),
+    _deepface(
+        "VGG-Face",
+        4096,
+        (224, 224),
+        "VGGFace",
+        files=("vgg_face_weights.onnx", "vgg_face_weights.h5"),
+        graph="VGGFace.load_model",
+        layer=L2_NORMALIZED,
+        licence="CC BY-NC 4.0",
+    ),
+    _deepface(
+        "OpenFace",
+        128,
+        (96, 96),
+        "base",
+        files=("openface_weights.onnx", "openface_weights.h5"),
+        graph="OpenFace.load_model",
+        licence="Apache-2.0",
+    ),
+    _deepface(
+        "DeepID",
+        160,
+        (55, 47),
+        "base",
+        files=("deepid_weights.onnx", "deepid_keras_weights.h5"),
+        graph="DeepID.load_model",
+    ),
+    _deepface(
+        "SFace",
+        128,
+        (112, 112),
+        "raw",
+        files=("face_recognition_sface_2021dec.onnx",),
+        channel_order="RGB",
+        licence="Apache-2.0",
+        url="https://github.com/opencv/opencv_zoo",
+    ),
+    _deepface(
+        "GhostFaceNet",
+        512,
+        (112, 112),
+        "ArcFace",
+        files=("ghostfacenet_v1.onnx", "ghostfacenet_v1.h5"),
+        graph="GhostFaceNet.load_model",
+        licence="MIT",
+    ),
+    BackboneSpec(
+        name="Dlib",
+        runtime="dlib",
+        dim=(128,),
+        input_size=(150, 150),
+        channel_order="RGB",
+        normalization="raw",  # the network subtracts its own means
+        crop=_LETTERBOX,
+        licence="public domain (CC0)",
+        url="https://github.com/davisking/dlib-models",
+    ),
+    BackboneSpec(
+        name="pixels",
+        runtime="pixels",
+        dim=(128, 128),
+        input_size=(128, 128),
+        channel_order="GRAY",
+        normalization="raw",
+        crop="whole picture, letterbox, gray, lanczos",
+        dtype="uint8",
+        precision="uint8",
+        licence="none needed",
+    ),
+)
+BACKBONES = {row.name: row for row in _ROWS}
 
 
 # Everything that changes a vector and nothing that does not: runtimes, batch sizes and machines must agree anyway.

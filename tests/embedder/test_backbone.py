@@ -26,7 +26,7 @@ def onnx_file(tmp_path):
 
 
 def test_unknown_backbone_names_those_known():
-    with pytest.raises(BackboneError, match=r"unknown backbone 'ArcFacs'; known are Dlib, pixels, .*\.onnx"):
+    with pytest.raises(BackboneError, match=r"unknown backbone 'ArcFacs'; known are ArcFace, Facenet, .*Dlib, pixels, .*\.onnx"):
         load_backbone("ArcFacs")
 
 
@@ -181,3 +181,9 @@ def test_weights_in_a_second_file_are_refused_as_no_fingerprint_covers_them(tmp_
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BackboneError, match="keeps weights in a second file; save it as one"):
         load_backbone("m.onnx,channel_order=RGB,normalization=raw")
+
+
+def test_backbone_without_its_weight_file_says_which(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    with pytest.raises(BackboneError, match=r"Facenet needs facenet_weights.onnx or facenet_weights.h5 in .*weights"):
+        load_backbone("Facenet")
