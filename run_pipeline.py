@@ -17,10 +17,9 @@ from data.errors import FaceprobeError
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
     from embedder.extract import ExtractReport
-    from embedder.spec import EmbeddingSpec
     from embedder.store import EmbeddingStore
     from heads.compare import Comparison
-    from heads.dataset import Dataset, Rows
+    from heads.dataset import AnySpec, Dataset, Rows
     from heads.tasks import Task
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
@@ -231,7 +230,13 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command(short_help="Compare backbones and heads in one table.")
 @click.argument("manifest", type=_PATH)
-@click.option("--backbone", "names", multiple=True, required=True, help="As in `extract`, or a name in the store.")
+@click.option(
+    "--backbone",
+    "names",
+    multiple=True,
+    required=True,
+    help="As in `extract`, or a name in the store; A+B side by side.",
+)
 @click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder for results.csv, summary.json and split.csv.")
@@ -248,6 +253,7 @@ def compare(
     \b
     Examples:
       faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
+      faceprobe compare manifest.csv --store store --backbone MobileFaceNet+Dlib -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
     """
@@ -279,7 +285,7 @@ def compare(
 
 def _dataset(
     path: Path, names: tuple[str, ...], options: dict[str, Any], test_path: Path | None = None
-) -> "tuple[list[EmbeddingSpec], list[Task], Dataset, EmbeddingStore]":
+) -> "tuple[list[AnySpec], list[Task], Dataset, EmbeddingStore]":
     """What `compare` and `train` work on."""
     from data.labels import parse_age_groups
     from data.manifest import read_manifest
@@ -342,7 +348,7 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
         "left_out": data.rows.left_out,
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
         "backbones": backbones,
-        "cells": comparison.cells.to_dict("records"),
+        "cells": comparison.cells.drop(columns="history").to_dict("records"),
         "metrics": json.loads(summarise(comparison.of_folds).to_json(orient="records")),
     }
     if data.test is not None:
@@ -372,16 +378,21 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
     from embedder.backbone import resolve_backbone
+    from heads.dataset import Concatenation
     from heads.table import backbone_facts, format_table
     from heads.train import train as run
 
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
+    if isinstance(spec, Concatenation):
+        raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
     file = None if store.find(name) else resolve_backbone(name).weights
     with _progress("training", "task", total=len(tasks)) as on_progress:
         seed = options["seed"]
         training = run(spec, tasks, data, output, head=head, seed=seed, backbone_file=file, on_progress=on_progress)
     _print_rows(data)
-    click.echo("\n" + format_table(training.results, training.cells, backbone_facts(store, [spec])))
+    click.echo(
+        "\n" + format_table(training.comparison.of_folds, training.comparison.cells, backbone_facts(store, [spec]))
+    )
     click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {options['folds']} folds")
     click.echo(
         f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card"

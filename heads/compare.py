@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.files import PRIVATE, atomic_write
-from embedder.spec import EmbeddingSpec
-from heads.base import head_row, make_head
-from heads.dataset import Dataset
+from heads.base import Head, head_row, make_head
+from heads.dataset import AnySpec, Dataset
 from heads.net import Net, together
 from heads.tasks import METRICS, Task
 
@@ -43,9 +42,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Cell:
-    """One backbone, one head, and the task it learns, or all of them in one net."""
+    """One backbone or several side by side, one head, and the task it learns, or all of them in one net."""
 
-    spec: EmbeddingSpec
+    spec: AnySpec
     head: str
     tasks: tuple[Task, ...]
 
@@ -65,6 +64,13 @@ class Cell:
         return digest.hexdigest()[:32]
 
 
+class Outcome(NamedTuple):
+    """What came of a cell: predictions as of `predict_folds`, and the facts of `fit_folds`."""
+
+    predictions: pd.DataFrame
+    facts: dict[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The outcome of `compare`.
@@ -72,12 +78,16 @@ class Comparison:
     Attributes
     ----------
     results : DataFrame, one row per task, backbone, head, fold and metric: the fields of `Result`.
-    cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head.
+    cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head,
+        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none.
+    predictions : DataFrame, one row per backbone, head and row predicted: backbone, head, and the columns of
+        `predict_folds`.
     reused : how many cells an earlier run had finished.
     """
 
     results: pd.DataFrame
     cells: pd.DataFrame
+    predictions: pd.DataFrame
     reused: int
 
     @property
@@ -91,7 +101,7 @@ class Comparison:
         return self.results[self.results["fold"] == TEST]
 
 
-def cells_of(specs: Sequence[EmbeddingSpec], heads: Sequence[str], tasks: Sequence[Task]) -> list[Cell]:
+def cells_of(specs: Sequence[AnySpec], heads: Sequence[str], tasks: Sequence[Task]) -> list[Cell]:
     """Every combination that makes sense: a head with the tasks of its kinds, and the dummy once per task.
 
     Raises
@@ -132,8 +142,7 @@ def compare(
     on_progress : called with 1 after each cell.
     """
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    results: list[Result] = []
-    facts: list[dict[str, Any]] = []
+    outcomes: list[tuple[Cell, Outcome]] = []
     reused = 0
     for cell in cells:
         file = folder / "cells" / f"{cell.key(data, seed)}.parquet"
@@ -144,35 +153,56 @@ def compare(
             with atomic_write(file, mode=PRIVATE) as out:
                 pq.write_table(table, out)
         table = pq.read_table(file)
-        results += measure(cell, table.to_pandas(), data, seed)
-        known = json.loads(table.schema.metadata[b"cell"])
-        facts += [{"task": task.name, "backbone": cell.backbone, "head": cell.head, **known} for task in cell.tasks]
+        outcomes.append((cell, Outcome(table.to_pandas(), json.loads(table.schema.metadata[b"cell"]))))
         on_progress(1)
-    return Comparison(pd.DataFrame([asdict(result) for result in results]), pd.DataFrame(facts), reused)
+    return comparison_of(outcomes, data, seed=seed, reused=reused)
+
+
+def comparison_of(outcomes: Sequence[tuple[Cell, Outcome]], data: Dataset, *, seed: int, reused: int = 0) -> Comparison:
+    """Measure cells' predictions and lay everything out by task, backbone and head."""
+    results = [result for cell, outcome in outcomes for result in measure(cell, outcome.predictions, data, seed)]
+    names = [{"backbone": cell.backbone, "head": cell.head} for cell, _ in outcomes]
+    return Comparison(
+        results=pd.DataFrame([asdict(result) for result in results]),
+        cells=pd.DataFrame(
+            [
+                {"task": task.name, **name, **outcome.facts}
+                for (cell, outcome), name in zip(outcomes, names, strict=True)
+                for task in cell.tasks
+            ]
+        ),
+        predictions=pd.concat(
+            [outcome.predictions.assign(**name) for (_, outcome), name in zip(outcomes, names, strict=True)],
+            ignore_index=True,
+        ),
+        reused=reused,
+    )
 
 
 def run_cell(cell: Cell, data: Dataset, *, seed: int = 0) -> pa.Table:
-    """Train a cell and predict; see `predict_folds`. The table's metadata has the seconds of training, and bytes."""
-    nets, facts = timed_fit(cell, data, seed=seed)
+    """Train a cell and predict; see `predict_folds`. The table's metadata has the facts of `fit_folds`."""
+    nets, facts = fit_folds(cell, data, seed=seed)
     table = pa.Table.from_pandas(predict_folds(cell, nets, data), preserve_index=False)
     return table.replace_schema_metadata({"cell": json.dumps(facts)})
 
 
-def timed_fit(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Net], dict[str, Any]]:
-    """The nets of all folds, the `seconds` it took to train them, and the `bytes` of one."""
-    make_head(cell.head, cell.tasks)  # loads Keras or scikit-learn, which is no part of training
-    started = time.perf_counter()
-    nets = fit_folds(cell, data, seed=seed)
-    return nets, {"seconds": time.perf_counter() - started, "bytes": nets[0].n_bytes}
-
-
-def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> list[Net]:
-    """One trained net per fold of the split."""
+def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Net], dict[str, Any]]:
+    """One trained net per fold of the split; with the `seconds` it took, the `bytes` of one and their `history`."""
     labels = data.rows.labels
     y: Any = labels if head_row(cell.head).shared else labels[cell.tasks[0].name]
     folds = [data.split.indices(fold) for fold in range(data.split.n_folds)]
-    head = make_head(cell.head, cell.tasks, seed=seed)
-    return [fitted.net_ for fitted in head.fit_folds(data.rows.vectors[cell.spec.fingerprint], y, folds)]
+    head = make_head(cell.head, cell.tasks, seed=seed)  # loads Keras or scikit-learn, which is no part of training
+    started = time.perf_counter()
+    fitted = head.fit_folds(data.rows.vectors[cell.spec.fingerprint], y, folds)
+    seconds = time.perf_counter() - started
+    history = [_history(each) for each in fitted if hasattr(each, "history_")]
+    nets = [each.net_ for each in fitted]
+    return nets, {"seconds": seconds, "bytes": nets[0].n_bytes, "history": history}
+
+
+def _history(head: Head) -> dict[str, list[list[float]]]:
+    """A head's history in what JSON can hold; the curves of a page need no more than 5 digits."""
+    return {name: np.round(values, 5).tolist() for name, values in head.history_.items()}  # type: ignore[attr-defined]
 
 
 def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFrame:

@@ -1,8 +1,11 @@
 """Dataset: a manifest's rows joined to their embeddings, with the labels of each task and a split."""
 
+import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,36 @@ from embedder.backbone import load_backbone
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
 from heads.tasks import Task
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Embeddings of several backbones side by side, which a head reads as one row."""
+
+    parts: tuple[EmbeddingSpec, ...]
+
+    @property
+    def name(self) -> str:
+        """As on the command line: ArcFace+Facenet."""
+        return "+".join(part.name for part in self.parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the SHA-256 over the fingerprints of the parts, in their order."""
+        return hashlib.sha256("+".join(part.fingerprint for part in self.parts).encode()).hexdigest()[:16]
+
+    @property
+    def dim(self) -> tuple[int]:
+        """Shape of one row: as many numbers as the parts have together."""
+        return (sum(math.prod(part.dim) for part in self.parts),)
+
+
+AnySpec = EmbeddingSpec | Concatenation
+
+
+def parts_of(spec: AnySpec) -> tuple[EmbeddingSpec, ...]:
+    """The backbones whose embeddings make a row."""
+    return spec.parts if isinstance(spec, Concatenation) else (spec,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +96,38 @@ class Dataset:
         return [self.rows] if self.test is None else [self.rows, self.test]
 
 
-def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[EmbeddingSpec]:
+def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[AnySpec]:
     """The specs of backbones named as in `extract`, by the store's own names, or by fingerprints; each once.
 
-    Tables know a backbone by its name, so several settings of one have their fingerprints in theirs.
+    Names joined by "+" give a concatenation. Tables know a backbone by its name, so several settings of one have
+    their fingerprints in theirs.
 
     Raises
     ------
     FingerprintMismatch : the store does not hold one, with the fields that differ.
-    BackboneError : a name that neither the store nor the program knows.
+    BackboneError : a name that neither the store nor the program knows, or a concatenation of one with itself.
     """
-    found = [store.find(name) or _loaded_spec(store, name) for name in names]
-    specs = {spec.fingerprint: spec for spec in found}.values()
-    bearers = Counter(spec.name for spec in specs)
-    return [
-        spec if bearers[spec.name] == 1 else replace(spec, name=f"{spec.name} {spec.fingerprint}") for spec in specs
-    ]
+    asked = [[_find_spec(store, part) for part in _split_name(store, name)] for name in names]
+    bearers = Counter(name for _, name in {(spec.fingerprint, spec.name) for parts in asked for spec in parts})
+    specs = {}
+    for name, parts in zip(names, asked, strict=True):
+        if len({spec.fingerprint for spec in parts}) < len(parts):
+            raise BackboneError(f"{name}: expected different backbones on both sides of +")
+        told_apart = tuple(
+            spec if bearers[spec.name] == 1 else replace(spec, name=f"{spec.name} {spec.fingerprint}") for spec in parts
+        )
+        spec = Concatenation(told_apart) if len(parts) > 1 else told_apart[0]
+        specs[spec.fingerprint] = spec
+    return list(specs.values())
+
+
+def _split_name(store: EmbeddingStore, name: str) -> list[str]:
+    """The names that "+" joins, unless it belongs to the name of one backbone or file."""
+    return [name] if store.find(name) or Path(name.partition(",")[0]).exists() else name.split("+")
+
+
+def _find_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
+    return store.find(name) or _loaded_spec(store, name)
 
 
 def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
@@ -95,7 +144,7 @@ def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
 def join(
     manifest: Manifest,
     store: EmbeddingStore,
-    specs: Sequence[EmbeddingSpec],
+    specs: Sequence[AnySpec],
     tasks: Sequence[Task],
     *,
     trained_on: Rows | None = None,
@@ -116,9 +165,10 @@ def join(
             frame[~known].reset_index(drop=True),
             int(known.sum()),
         )
-    found = {spec.fingerprint: store.read(spec.fingerprint, frame["sha256"]) for spec in specs}
-    for spec in specs:
-        dropped[f"not ok in the store for {spec.name}"] = len(frame) - len(found[spec.fingerprint][0])
+    backbones = {part.fingerprint: part for spec in specs for part in parts_of(spec)}
+    found = {fingerprint: store.read(fingerprint, frame["sha256"]) for fingerprint in backbones}
+    for fingerprint, backbone in backbones.items():
+        dropped[f"not ok in the store for {backbone.name}"] = len(frame) - len(found[fingerprint][0])
     common = pd.Index(sorted(set.intersection(*(set(rows.index) for rows, _ in found.values()))))
     if common.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
@@ -126,12 +176,20 @@ def join(
             f"no row of the manifest can be used with {store.path}; of {len(manifest)} images {reasons}. "
             "Run `extract` on the manifest, or name another"
         )
-    vectors = {print_: held[rows.index.get_indexer(common)] for print_, (rows, held) in found.items()}
+    held = {print_: vectors[rows.index.get_indexer(common)] for print_, (rows, vectors) in found.items()}
+    vectors = {spec.fingerprint: _side_by_side([held[part.fingerprint] for part in parts_of(spec)]) for spec in specs}
     frame = frame.iloc[common].reset_index(drop=True)
     encoded = {task.name: task.encode(frame) for task in tasks}
     labels = {name: y for name, (y, _) in encoded.items()}
     left_out = {name: reasons for name, (_, reasons) in encoded.items()}
     return Rows(frame, vectors, labels, {reason: count for reason, count in dropped.items() if count}, left_out)
+
+
+def _side_by_side(vectors: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Rows of one backbone as they are; of several, (n, numbers of all), float32."""
+    if len(vectors) == 1:
+        return vectors[0]
+    return np.concatenate([rows.reshape(len(rows), -1).astype(np.float32) for rows in vectors], axis=1)
 
 
 def _contents(frame: pd.DataFrame, store: EmbeddingStore) -> pd.Series:
@@ -144,7 +202,7 @@ def _contents(frame: pd.DataFrame, store: EmbeddingStore) -> pd.Series:
 def make_dataset(
     manifest: Manifest,
     store: EmbeddingStore,
-    specs: Sequence[EmbeddingSpec],
+    specs: Sequence[AnySpec],
     tasks: Sequence[Task],
     *,
     folds: int = 5,

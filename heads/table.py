@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore
+from heads.dataset import AnySpec, parts_of
 
 # metric: (heading, format); in the order of the columns
 COLUMNS = {
@@ -37,15 +37,15 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index()
 
 
-def backbone_facts(store: EmbeddingStore, specs: Iterable[EmbeddingSpec]) -> dict[str, dict[str, Any]]:
+def backbone_facts(store: EmbeddingStore, specs: Iterable[AnySpec]) -> dict[str, dict[str, Any]]:
     """What a table says of each backbone beside accuracy: milliseconds per image to embed, numbers per row, bytes."""
     return {
         spec.name: {
             "fingerprint": spec.fingerprint,
-            "embed_ms": store.seconds_per_row(spec.fingerprint) * 1000,
+            "embed_ms": sum(store.seconds_per_row(part.fingerprint) * 1000 for part in parts_of(spec)),
             "dim": math.prod(spec.dim),
-            "weights_bytes": spec.recorded["weights_bytes"],
-            "licence": spec.recorded["licence"],
+            "weights_bytes": sum(part.recorded["weights_bytes"] for part in parts_of(spec)),
+            "licence": "; ".join(dict.fromkeys(part.recorded["licence"] for part in parts_of(spec))),
         }
         for spec in specs
     }

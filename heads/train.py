@@ -3,17 +3,15 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
-
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
 from heads.bundle import Bundle, require_replaceable, save_bundle
-from heads.compare import TEST, Cell, groups_of, measure, predict_folds, timed_fit
+from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
 from heads.net import together
 from heads.table import summarise
@@ -27,13 +25,11 @@ class Training:
     Attributes
     ----------
     bundle : as saved.
-    results : DataFrame with the fields of `compare.Result`: every fold's head on the rows it has not seen.
-    cells : DataFrame, as of `compare.Comparison`: seconds to train and bytes, by task.
+    comparison : of the one backbone and head: every fold's head on the rows it has not seen.
     """
 
     bundle: Bundle
-    results: pd.DataFrame
-    cells: pd.DataFrame
+    comparison: Comparison
 
 
 def train(
@@ -67,15 +63,14 @@ def train(
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
         raise HeadError(f'head "{head}" cannot learn {", ".join(sorted(unfit))}: choose dense, shared or linear')
-    nets, results, costs = [], [], []
+    nets, outcomes = [], []
     for cell in (Cell(spec, head, group) for group in groups):
-        folds, cost = timed_fit(cell, data, seed=seed)
+        folds, cost = fit_folds(cell, data, seed=seed)
         nets.append(together(folds))
-        results += measure(cell, predict_folds(cell, folds, data), data, seed)
+        outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
         on_progress(len(cell.tasks))
-        costs += [{"task": task.name, "backbone": cell.backbone, "head": head, **cost} for task in cell.tasks]
-    frame = pd.DataFrame([asdict(result) for result in results])
-    summary = summarise(frame[frame["fold"] != TEST]).drop(columns=["backbone", "head"])
+    comparison = comparison_of(outcomes, data, seed=seed)
+    summary = summarise(comparison.of_folds).drop(columns=["backbone", "head"])
     facts = {
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "faceprobe": version("faceprobe"),
@@ -88,7 +83,7 @@ def train(
         "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
     bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
-    return Training(save_bundle(bundle, path, card=model_card(bundle)), frame, pd.DataFrame(costs))
+    return Training(save_bundle(bundle, path, card=model_card(bundle)), comparison)
 
 
 def model_card(bundle: Bundle) -> str:

@@ -14,7 +14,7 @@ from data.split import make_folds
 from heads import compare as compare_module
 from heads import metrics
 from heads.compare import TEST, Cell, cells_of, compare, groups_of, measure, predict_folds, run_cell
-from heads.dataset import Dataset, make_dataset
+from heads.dataset import Concatenation, Dataset, make_dataset
 from heads.net import HeadError, Layer, Net
 from heads.tasks import make_task
 
@@ -310,7 +310,7 @@ def test_results_name_every_field_and_cells_their_cost(world, finished):
     assert [*results] == ["task", "backbone", "head", "split", "fold", "metric", "value", "n", "seed"]
     assert set(results["split"]) == {world.data.split.hash}
     assert not results.duplicated(["task", "backbone", "head", "fold", "metric"]).any()
-    assert [*cells] == ["task", "backbone", "head", "seconds", "bytes"]
+    assert [*cells] == ["task", "backbone", "head", "seconds", "bytes", "history"]
     ridge = cells.query("head == 'ridge' and task == 'height'")
     assert ridge["bytes"].tolist() == [4 * 13, 4 * 13]  # 12 weights and a bias of float32
 
@@ -326,3 +326,36 @@ def test_manifest_in_another_order_gives_the_same_figures_for_ridge(world, finis
     again = compare([Cell(world.specs[0], "ridge", (world.tasks[0],))], data, tmp_path)
     wanted = {"task": "age", "head": "ridge", "backbone": "fake", "metric": "mae"}
     assert values(again.results, **wanted) == pytest.approx(values(finished.comparison.results, **wanted), rel=1e-4)
+
+
+def test_predictions_of_a_comparison_are_those_its_results_measure(finished):
+    keys = ["backbone", "head", "task", "fold"]
+    measured = dict(iter(finished.comparison.results.groupby(keys)))
+    for key, rows in finished.comparison.predictions.groupby(keys):
+        named = measured[key]
+        errors = named[named["metric"].isin(["mae", "accuracy", "rmse"])].set_index("metric")["value"]
+        wrong = rows["predicted"] - rows["y"]
+        expected = {"mae": wrong.abs().mean(), "accuracy": (wrong == 0).mean(), "rmse": (wrong**2).mean() ** 0.5}
+        assert errors.to_dict() == pytest.approx({metric: expected[metric] for metric in errors.index})
+
+
+def test_history_of_a_dense_head_is_kept_and_found_again(world, tmp_path):
+    cells = [Cell(world.specs[0], "dense", (world.tasks[0],)), Cell(world.specs[0], "ridge", (world.tasks[0],))]
+    first = compare(cells, world.data, tmp_path).cells
+    again = compare(cells, world.data, tmp_path).cells
+    dense, ridge = first["history"]
+    assert len(dense) == world.data.split.n_folds
+    assert {*dense[0]} == {"train_loss", "valid_loss", "age mae"}
+    rounds, members = np.shape(dense[0]["valid_loss"])
+    assert (rounds > 1, members) == (True, 2)
+    assert dense[0]["train_loss"][-1][0] < dense[0]["train_loss"][0][0]
+    assert ridge == []
+    assert again["history"].tolist() == first["history"].tolist()
+
+
+def test_backbones_side_by_side_are_learned_together(world, tmp_path):
+    both = Concatenation(tuple(world.specs))
+    data = make_dataset(world.manifest, world.store, [both], world.tasks, folds=3)
+    comparison = compare(cells_of([both], ["ridge"], world.tasks[:1]), data, tmp_path)
+    assert set(comparison.results["backbone"]) == {"-", "fake+other"}
+    assert comparison.cells.query("head == 'ridge'")["bytes"].tolist() == [4 * 25]  # 12 weights of each, and a bias

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from data.errors import BackboneError, FingerprintMismatch, StoreError
 from data.manifest import Manifest
 from embedder.store import IMAGE_COLUMNS, open_store, path_key
-from heads.dataset import find_specs, join, make_dataset, split_rows
+from heads.dataset import Concatenation, find_specs, join, make_dataset, split_rows
 from heads.tasks import Task
-from tests.fakes import FAKE_SPEC, fake_backbone
+from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx
 from tests.heads.conftest import OTHER
 
 AGE = Task("age", "age", "age", tuple(range(101)))
@@ -37,7 +37,8 @@ def add(store, numbers, *, spec=FAKE_SPEC, failed=()):
     """Commit one shard; the images in `failed` without a vector."""
     rows = pd.DataFrame({"sha256": [content(n) for n in [*numbers, *failed]], "face": 0})
     rows["status"] = ["ok"] * len(numbers) + ["no_face"] * len(failed)
-    store.add(spec, rows.assign(reason=""), vectors_of(numbers))
+    vectors = np.resize(vectors_of(numbers), (len(numbers), *spec.dim)).astype(spec.dtype)
+    store.add(spec, rows.assign(reason=""), vectors)
 
 
 def manifest_of(numbers, **columns) -> Manifest:
@@ -68,6 +69,35 @@ def test_two_settings_of_one_backbone_are_told_apart_by_name(store):
     assert [spec.fingerprint for spec in found] == [spec.fingerprint for spec in specs]
     assert found[0].name != found[1].name
     assert all(spec.name.startswith("fake") for spec in found)
+
+
+def test_backbones_joined_by_plus_are_read_side_by_side(world):
+    (both,) = find_specs(world.store, ["other+fake"])
+    assert (both.name, both.dim) == ("other+fake", (24,))
+    rows = join(world.manifest, world.store, [both, *world.specs], [])
+    fake, other = (rows.vectors[spec.fingerprint] for spec in world.specs)
+    np.testing.assert_array_equal(rows.vectors[both.fingerprint], np.concatenate([other, fake], axis=1))
+    assert find_specs(world.store, ["fake+other"])[0].fingerprint != both.fingerprint
+
+
+def test_pictures_join_vectors_as_numbers_in_a_row(store):
+    pixels = fake_backbone(name="pixels", dim=(4, 4), dtype="uint8").spec
+    add(store, [1, 2], spec=pixels)
+    add(store, [1, 2])
+    both = Concatenation((pixels, FAKE_SPEC))
+    vectors = join(manifest_of([1, 2]), store, [both], []).vectors[both.fingerprint]
+    assert (vectors.shape, vectors.dtype) == ((2, 28), np.float32)
+
+
+def test_concatenation_of_a_backbone_with_itself_is_refused(world):
+    with pytest.raises(BackboneError, match=r"fake\+fake: expected different backbones"):
+        find_specs(world.store, ["fake+fake"])
+
+
+def test_file_whose_name_has_a_plus_is_no_concatenation(world, tmp_path):
+    path = write_mean_colour_onnx(tmp_path / "a+b.onnx")
+    with pytest.raises(FingerprintMismatch, match=r"holds fake, other: run `extract --backbone .*a\+b"):
+        find_specs(world.store, [f"{path},channel_order=RGB,normalization=raw"])
 
 
 def test_name_that_nobody_knows_is_refused_with_the_names_the_store_holds(world):

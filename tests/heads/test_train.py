@@ -41,7 +41,7 @@ def test_bundle_gives_the_figures_that_compare_gives_for_another_manifest(world,
 def test_figures_of_the_folds_are_those_of_compare(world, linear, tmp_path):
     results = compare(cells_of(world.specs[:1], ["linear"], world.tasks), world.data, tmp_path).results
     wanted = results[results["head"] == "linear"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(linear.training.results, wanted, rtol=1e-5)
+    pd.testing.assert_frame_equal(linear.training.comparison.results, wanted, rtol=1e-5)
 
 
 def test_facts_say_what_the_heads_were_made_of(world, linear):
@@ -52,7 +52,7 @@ def test_facts_say_what_the_heads_were_made_of(world, linear):
 
 
 def test_facts_and_card_measure_unseen_rows_of_the_folds_alone(linear):
-    results = linear.training.results
+    results = linear.training.comparison.results
     folds = results[(results["task"] == "age") & (results["metric"] == "mae") & (results["fold"] != TEST)]["value"]
     facts = load_bundle(linear.path).facts
     (row,) = (row for row in facts["metrics"] if (row["task"], row["metric"]) == ("age", "mae"))
@@ -123,6 +123,6 @@ def test_one_dense_net_for_all_tasks_is_bundled_and_beats_the_dummy(world, tmp_p
     assert len(bundle.nets) == 1
     predicted = bundle.predict(data.rows.vectors[world.specs[0].fingerprint])
     assert [*predicted] == ["age", "gender", "gender_proba"]
-    age = training.results.query("task == 'age' and metric == 'mae'")["value"].mean()
+    age = training.comparison.results.query("task == 'age' and metric == 'mae'")["value"].mean()
     labels = data.rows.labels["age"]
     assert age < 0.7 * mae(labels, np.full(len(labels), np.median(labels)))
