@@ -117,13 +117,13 @@ def claims(length: int) -> Answer:
     return answer
 
 
-def continues_at(start: int) -> Answer:
-    """Send another range than was asked for."""
+def continues_at(start: int, *, until: int | None = None) -> Answer:
+    """Send a range of the server's own choice, and say that it goes to the end."""
 
     def answer(handler: Handler) -> None:
-        size = len(handler.server.content)
-        handler.head(206, Content_Length=size - start, Content_Range=f"bytes {start}-{size - 1}/{size}")
-        handler.wfile.write(handler.server.content[start:])
+        size, sent = len(handler.server.content), handler.server.content[start:until]
+        handler.head(206, Content_Length=len(sent), Content_Range=f"bytes {start}-{size - 1}/{size}")
+        handler.wfile.write(sent)
 
     return answer
 

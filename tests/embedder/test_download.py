@@ -139,6 +139,16 @@ def test_wrong_range_is_not_appended(site, part):
     assert part.read_bytes() == CONTENT[:left]
 
 
+def test_range_that_ends_early_is_not_taken_for_the_end(site, part):
+    left = leave_half(site, part)
+    site.answers = [continues_at(left, until=left + 1000), says(404)]
+    with pytest.raises(DownloadError, match="404"):
+        download(site.url(), part)
+    assert part.read_bytes() == CONTENT[: left + 1000]
+    download(site.url(), part)
+    assert part.read_bytes() == CONTENT
+
+
 def test_redirected_download_is_continued_too(site, part):
     left = leave_half(site, part)
     with serving(b"") as front:

@@ -200,12 +200,13 @@ def test_line_is_added_after_one_that_has_no_end(folder):
     assert (folder / RECORD).read_text() == "fa  openface_weights.h5\nfb  openface_weights.onnx\n"
 
 
-def test_records_made_at_the_same_time_are_all_kept(folder):
-    names = [f"{n}.h5" for n in range(200)]
+def test_records_made_at_the_same_time_are_all_kept_and_the_first_of_a_file_counts(folder):
+    checks = [Check(f"{n % 50}.h5", folder, sha256(str(n).encode()), "", None) for n in range(400)]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda name: remember(Check(name, folder, sha256(name.encode()), "", None)), names))
+        list(threads.map(remember, checks))
     lines = (folder / RECORD).read_text().splitlines()
-    assert sorted(lines) == sorted(f"{sha256(name.encode())}  {name}" for name in names)
+    assert sorted(line.split()[1] for line in lines) == sorted({check.name for check in checks})
+    assert set(lines) <= {f"{check.sha256}  {check.name}" for check in checks}
 
 
 def test_folder_that_may_not_be_written_to_is_used_as_it_is(folder, content):
