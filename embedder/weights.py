@@ -116,7 +116,7 @@ def require_weights(name: str, files: Sequence[str]) -> Path:
     Parameters
     ----------
     name : of the backbone, for messages.
-    files : names that fit, the preferred one first; rows of `WEIGHTS`.
+    files : names that fit, the preferred one first; rows of `WEIGHTS`, or files of one's own.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def require_weights(name: str, files: Sequence[str]) -> Path:
 
 def expected_sha256(name: str) -> tuple[str, str]:
     """The hash that a file must have and its origin, "known" or "recorded"; ("", "") if there is none."""
-    if known := WEIGHTS[name].sha256:
+    if known := _row(name).sha256:
         return known, "known"
     path = weights_folder() / RECORD
     recorded = _hashes(path.read_bytes()).get(name, "") if path.is_file() else ""
@@ -210,6 +210,11 @@ def _sha256(path: Path, *_: int) -> str:
     return digest.hexdigest()
 
 
+def _row(name: str) -> WeightFile:
+    """The row of a file; one that is in no table is served nowhere, and nothing is known of it."""
+    return WEIGHTS.get(name, WeightFile(name, ()))
+
+
 def _why_not_opened(path: Path, name: str) -> str | None:
     """What the library that reads such files says of it; without a hash nothing else tells a damaged file."""
     try:
@@ -241,7 +246,7 @@ def _how_to_get(name: str, files: Sequence[str]) -> str:
     for file in files:
         expected, _ = expected_sha256(file)
         lines.append(f"  {file}  SHA-256 {expected or 'not known: that of the first file will be recorded'}")
-        lines += [f"    {url}" for url in addresses(WEIGHTS[file])]
+        lines += [f"    {url}" for url in addresses(_row(file))]
     return "\n".join(
         [
             *lines,

@@ -126,6 +126,14 @@ def test_missing_weights_are_one_message_with_every_way_out(folder, monkeypatch)
     assert places == sorted(places)
 
 
+def test_file_of_ones_own_is_recorded_too(folder, content):
+    with pytest.raises(BackboneError, match=r"ArcFace needs tuned\.h5 in .*\n  tuned\.h5  SHA-256 not known"):
+        require_weights("ArcFace", ["tuned.h5"])
+    (folder / "tuned.h5").write_bytes(content)
+    require_weights("ArcFace", ["tuned.h5"])
+    assert (folder / RECORD).read_text() == f"{sha256(content)}  tuned.h5\n"
+
+
 def test_known_file_is_used_and_nothing_recorded(folder, content, monkeypatch):
     set_row(monkeypatch, H5, known=content)
     (folder / H5).write_bytes(content)
