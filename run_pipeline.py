@@ -48,6 +48,7 @@ def cli() -> None:
     \b
     The way through, from a folder of labelled faces to scores for another:
       faceprobe index faces/ --dataset utkface -o manifest.csv
+      faceprobe weights fetch ArcFace
       faceprobe extract manifest.csv --backbone model.onnx --backbone Dlib --store store
       faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
       faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
@@ -452,6 +453,114 @@ def score(
         sys.exit(EXIT_FAILURES)
 
 
+@cli.group(cls=_InOrder, short_help="Get and check pretrained weights.")
+def weights() -> None:
+    """Get the weight files of pretrained backbones, and check that they are what they must be.
+
+    They lie in deepface's folder, ~/.deepface/weights; DEEPFACE_HOME moves it. Only `fetch` uses the network.
+
+    \b
+    Examples:
+      faceprobe weights list
+      faceprobe weights fetch ArcFace Facenet
+      faceprobe weights import /media/stick/arcface_weights.onnx
+      faceprobe weights verify
+    """
+
+
+@weights.command("list", short_help="Show which files there are.")
+def weights_list() -> None:
+    """List backbones with their weight files: which are there, what vouches for them, and their licence.
+
+    \b
+    Example:
+      faceprobe weights list
+    """
+    from embedder.spec import BACKBONES
+    from embedder.weights import expected_sha256, find_weights, weights_folder, working_backbones
+
+    lines = [("backbone", "file", "MB", "SHA-256", "licence")]
+    for row in BACKBONES.values():
+        for file in row.files:
+            path = find_weights([file])
+            size = f"{path.stat().st_size / 1e6:,.1f}" if path else "-"
+            lines.append((row.name, file, size, expected_sha256(file)[1] or "none known", row.licence))
+    for name, file, size, origin, licence in lines:
+        click.echo(f"{name:12}  {file:35}  {size:>5}  {origin:10}  {licence}")
+    click.echo(f"\nfolder: {weights_folder()}\nworks now: {', '.join(working_backbones())}")
+
+
+@weights.command("fetch", short_help="Download files.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def weights_fetch(names: tuple[str, ...]) -> None:
+    """Download the weight file of each NAME, a backbone or one of the files in `weights list`.
+
+    Each file is verified before it gets its name. A stopped download is continued by the same command.
+    FACEPROBE_WEIGHTS_URL names a folder on a server of your own, which is tried first.
+
+    \b
+    Examples:
+      faceprobe weights fetch ArcFace Facenet
+      faceprobe weights fetch arcface_weights.h5
+    """
+    from embedder.fetch import fetch
+
+    for name in names:
+        with _progress(f"fetching {name}", "B") as on_progress:
+            path = fetch(name, on_progress=on_progress)
+        _print_weights(path)
+
+
+@weights.command("import", short_help="Copy files from elsewhere.")
+@click.argument("files", metavar="FILE...", type=_PATH, nargs=-1, required=True)
+@click.option("--as", "name", help="Which weight file FILE is, where neither its bytes nor its name tells.")
+def weights_import(files: tuple[Path, ...], name: str | None) -> None:
+    """Copy weight files that you have into the folder, under their right names. Uses no network.
+
+    A file is recognised by its SHA-256 where that is known, whatever it is called, else by its name.
+
+    \b
+    Examples:
+      faceprobe weights import /media/stick/arcface_weights.onnx /media/stick/facenet_weights.onnx
+      faceprobe weights import "Downloads/weights (1).onnx" --as arcface_weights.onnx
+    """
+    from embedder.fetch import import_weights
+
+    if name and len(files) > 1:
+        raise FaceprobeError("--as is for one file at a time")
+    for file in files:
+        _print_weights(import_weights(file, name=name))
+
+
+def _print_weights(path: Path) -> None:
+    from embedder.weights import expected_sha256, sha256_of_file
+
+    _, origin = expected_sha256(path.name)
+    said = {"known": "known", "recorded": "recorded", "": "neither known nor recorded"}[origin]
+    click.echo(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, SHA-256 {sha256_of_file(path)}, {said}")
+
+
+@weights.command("verify", short_help="Check the files that are there.")
+def weights_verify() -> None:
+    """Check every weight file in the folder against its known SHA-256, or the one recorded at its first use.
+
+    Exit codes: 0, or 1 when a file is not what it must be. Nothing is changed.
+
+    \b
+    Example:
+      faceprobe weights verify
+    """
+    from embedder.weights import verify_weights, weights_folder
+
+    checks = verify_weights()
+    for found in checks:
+        said = {"known": "ok, known", "recorded": "ok, as recorded at its first use", "": "not known yet, opens"}
+        click.echo(f"{found.name}: {found.problem or said[found.origin]}")
+    click.echo(f"{_count(len(checks), 'file')} in {weights_folder()}")
+    if any(found.problem for found in checks):
+        sys.exit(EXIT_FAILURES)
+
+
 @contextlib.contextmanager
 def _progress(label: str, unit: str, *, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A bar with rate and time left, for what takes over two seconds at a terminal; silent elsewhere.
@@ -460,7 +569,8 @@ def _progress(label: str, unit: str, *, total: int | None = None) -> Iterator[Ca
     """
     from tqdm import tqdm
 
-    with tqdm(desc=label, unit=unit, total=total, delay=2, disable=None, leave=False, dynamic_ncols=True) as bar:
+    shown = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True, "leave": False}
+    with tqdm(desc=label, total=total, delay=2, disable=None, **shown) as bar:
 
         def advance(n: int, of: int | None = None) -> None:
             if of is None:

@@ -72,7 +72,7 @@ _ROWS = (
         "ArcFace",
         files=("arcface_weights.onnx", "arcface_weights.h5"),
         graph="ArcFace.load_model",
-        licence="MIT",
+        licence="code MIT, weights for non-commercial research",
     ),
     _deepface(
         "Facenet",
@@ -100,7 +100,7 @@ _ROWS = (
         files=("vgg_face_weights.onnx", "vgg_face_weights.h5"),
         graph="VGGFace.load_model",
         layer=L2_NORMALIZED,
-        licence="CC BY-NC 4.0",
+        licence="non-commercial research (Creative Commons)",
     ),
     _deepface(
         "OpenFace",
@@ -118,6 +118,7 @@ _ROWS = (
         "base",
         files=("deepid_weights.onnx", "deepid_keras_weights.h5"),
         graph="DeepID.load_model",
+        licence="unknown, see github.com/Ruoyiran/DeepID",
     ),
     _deepface(
         "SFace",
@@ -136,7 +137,7 @@ _ROWS = (
         "ArcFace",
         files=("ghostfacenet_v1.onnx", "ghostfacenet_v1.h5"),
         graph="GhostFaceNet.load_model",
-        licence="MIT",
+        licence="code MIT, weights unclear",
     ),
     BackboneSpec(
         name="Dlib",
