@@ -19,8 +19,8 @@ from tests.cli import ROOT, faceprobe
 LAYERS = ("data", "embedder", "heads", "run_pipeline")  # each imports from those before it, never from those after
 HEADS_THAT_LOOK_OUTSIDE = {"audit", "bundle", "compare", "dataset", "score", "serve", "table", "train"}
 HEAVY = {
-    *("deepface", "dlib", "joblib", "keras", "matplotlib"),
-    *("onnxruntime", "openvino", "sklearn", "tensorflow", "tf_keras"),
+    *("deepface", "dlib", "h5py", "jinja2", "joblib", "keras", "matplotlib"),
+    *("onnxruntime", "openvino", "requests", "sklearn", "tensorflow", "tf_keras"),
 }
 RUN_CODE_WHEN_LOADED = {"cloudpickle", "dill", "marshal", "pickle", "shelve"}
 
