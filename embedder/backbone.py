@@ -126,13 +126,9 @@ def usable_cores() -> int:
 def resolve_backbone(name: str) -> BackboneSpec:
     """The row of data for a name or an ONNX file, without loading anything. Raises as `load_backbone`."""
     stem, settings = _split_settings(name)
-    if stem in BACKBONES:
-        return _named_spec(BACKBONES[stem], settings)
-    if not stem.lower().endswith(".onnx"):
-        raise BackboneError(
-            f"unknown backbone {stem!r}; known are {', '.join(BACKBONES)}, and the path of any .onnx file"
-        )
-    return _onnx_spec(Path(stem), settings)
+    if stem.lower().endswith(".onnx"):
+        return _onnx_spec(Path(stem), settings)
+    return _named_spec(_row(stem), settings)
 
 
 def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
@@ -140,15 +136,19 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
 
     Raises
     ------
-    BackboneError : the file was given by hand, or is not where it was.
+    BackboneError : the file is not where it was, or the program knows no such row.
     """
-    row = BACKBONES.get(spec.recorded.get("backbone", spec.name))
-    if row is None or spec.recorded.get("given"):
-        raise BackboneError(f"{spec.name} ran on a file given by hand: the one with SHA-256 {spec.weights_sha256}")
+    row = _row(spec.recorded.get("backbone", spec.name))
     row = dataclasses.replace(row, channel_order=spec.channel_order, normalization=spec.normalization)
     if spec.seeded is not None:
         return _seeded(row, spec.seeded)
     return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+
+
+def _row(name: str) -> BackboneSpec:
+    if name in BACKBONES:
+        return BACKBONES[name]
+    raise BackboneError(f"unknown backbone {name!r}; known are {', '.join(BACKBONES)}, and the path of any .onnx file")
 
 
 def _named_spec(row: BackboneSpec, settings: dict[str, Any]) -> BackboneSpec:

@@ -59,9 +59,8 @@ def seeded_weights(row: BackboneSpec, seed: int) -> Path:
 
 
 def _fill_and_save(network: Any, row: BackboneSpec, seed: int, path: Path) -> None:
-    network.set_weights(
-        [draw_tensor(tensor.name, tensor.shape, [seed, position]) for position, tensor in enumerate(network.weights)]
-    )
+    for position, tensor in enumerate(network.weights):  # one by one: VGG-Face's largest has 400 MB
+        tensor.assign(draw_tensor(tensor.name, tuple(tensor.shape), [seed, position]))
     _set_statistics(network, row)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, atomic_write(path) as file:
         work = Path(folder) / path.name  # Keras writes to names alone
@@ -75,18 +74,21 @@ def draw_tensor(name: str, shape: tuple[int, ...], seed: list[int]) -> NDArray[A
 
     Kernels have a variance of 2 / inputs (He et al. 2015), biases and the rest are small disturbances.
     """
-    drawn = 2 * np.random.default_rng(seed).random(tuple(shape), np.float32) - 1
+    drawn = np.random.default_rng(seed).random(shape, np.float32)
+    drawn -= np.float32(0.5)
     kind = name.rpartition("/")[2].partition(":")[0]
     match kind:
         case "kernel":
-            return drawn * np.float32(math.sqrt(6 / math.prod(shape[:-1])))
+            drawn *= np.float32(math.sqrt(24 / math.prod(shape[:-1])))
         case "depthwise_kernel":
-            return drawn * np.float32(math.sqrt(6 / math.prod(shape[:2])))
+            drawn *= np.float32(math.sqrt(24 / math.prod(shape[:2])))
         case "gamma" | "moving_variance":
-            return 1 + drawn / 5
+            drawn = 1 + drawn * np.float32(0.4)
         case "alpha":  # of a PReLU
-            return 0.25 + drawn / 10
-    return drawn / 10
+            drawn = np.float32(0.25) + drawn * np.float32(0.2)
+        case _:
+            drawn *= np.float32(0.2)
+    return drawn
 
 
 def _set_statistics(network: Any, row: BackboneSpec) -> None:
