@@ -3,6 +3,7 @@
 TensorFlow is loaded and the network built when the first face comes: what needs only the settings never waits for it.
 Here a row did not depend on its neighbours, its place or the number of cores to the bit; TensorFlow promises none of
 it, so a cosine of 0.999999 is what may be relied on (without oneDNN rows differ by 1e-5 of the largest number).
+Of one core an image takes 60 ms with ArcFace and 21 ms with Facenet, against 107 and 43 ms one by one.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from embedder.preprocess import Picture, normalize, padded
 from embedder.spec import BackboneSpec
 
 LIBRARY = "deepface"
-BATCH = 16
+BATCH = 16  # every call has this shape, the last one padded; 8 takes 5 to 14% longer, 32 is no faster with ArcFace
 
 
 class KerasRuntime:
