@@ -1,7 +1,6 @@
 """`load_backbone(name) -> Backbone`: a row of data joined to the runtime that executes it."""
 
 import dataclasses
-import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -16,12 +15,15 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from embedder.preprocess import CROPS, DECODE, NORMALIZATIONS, Picture
-from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec
-from embedder.weights import find_weights, weights_folder
+from embedder.seeded import seeded_weights
+from embedder.spec import BACKBONES, L2_NORMALIZED, BackboneSpec, EmbeddingSpec
+from embedder.weights import require_weights, sha256_of_file
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
-_CHANNEL_ORDERS = ("RGB", "BGR")
-_LAYOUTS = ("NCHW", "NHWC")
+_ROW_KEYS = ("weights", "normalization", "channel_order")
+_CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
+_RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
+_SEEDED = "seeded:"
 
 
 class Runtime(Protocol):
@@ -60,11 +62,13 @@ class Backbone:
         Returns
         -------
         ndarray of shape (n, *dim), of the spec's dtype. A row depends on its own picture alone: not on n, on its
-        place in the batch or on the number of cores.
+        place in the batch or on the number of cores. That is true to the bit, but for an .h5 file, where TensorFlow
+        does not promise more than a cosine of 0.999999.
         """
         if len(faces) == 0:
             return np.empty((0, *self.spec.dim), self.spec.dtype)
-        return self._runtime.embed(np.stack([self._fitted(face) for face in faces]))
+        rows = self._runtime.embed(np.stack([self._fitted(face) for face in faces]))
+        return _l2_normalized(rows) if self.spec.layer == L2_NORMALIZED else rows
 
     def _fitted(self, face: Picture) -> Picture:
         seen = (*self.spec.input_size,) if self.spec.channel_order == "GRAY" else (*self.spec.input_size, 3)
@@ -81,13 +85,20 @@ class Backbone:
         self.close()
 
 
+def _l2_normalized(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows of length 1; the small number, which is deepface's, leaves a row of zeros as it is."""
+    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-10)
+
+
 def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
     """Load a backbone and start its runtime.
 
     Parameters
     ----------
     name : a name of `BACKBONES`, or the path of any ONNX file with a sidecar `.json` beside it. Settings may follow
-        after commas and overrule the sidecar: `model.onnx,channel_order=RGB,normalization=ArcFace`.
+        after commas. Those of an ONNX file overrule its sidecar: `model.onnx,channel_order=RGB,normalization=ArcFace`.
+        A network of deepface takes `normalization`, `channel_order`, and `weights`: a file (.onnx or .h5) in place of
+        the one in deepface's folder, or `seeded:SEED` for a dry run on weights drawn at random.
     cores : how many to use; all that this process may use by default.
 
     Raises
@@ -99,6 +110,8 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
 
 def start_backbone(spec: BackboneSpec, *, cores: int | None = None) -> Backbone:
     """Start the runtime of a row of data; see `load_backbone`."""
+    if spec.seed is not None:
+        spec = dataclasses.replace(spec, weights=seeded_weights(BACKBONES[spec.name], spec.seed))
     module = importlib.import_module(f"embedder.runtimes.{spec.runtime}")
     spec, runtime = module.load(spec, cores or usable_cores())
     return Backbone(_embedding_spec(spec, module.LIBRARY), runtime)
@@ -112,25 +125,69 @@ def usable_cores() -> int:
 def resolve_backbone(name: str) -> BackboneSpec:
     """The row of data for a name or an ONNX file, without loading anything. Raises as `load_backbone`."""
     stem, settings = _split_settings(name)
-    if stem in BACKBONES:
-        if settings:
-            raise BackboneError(f"{stem} has no settings, found {', '.join(settings)}: leave them out")
-        return _named_spec(BACKBONES[stem])
-    if not stem.lower().endswith(".onnx"):
-        raise BackboneError(
-            f"unknown backbone {stem!r}; known are {', '.join(BACKBONES)}, and the path of any .onnx file"
-        )
-    return _onnx_spec(Path(stem), settings)
+    if stem.lower().endswith(".onnx"):
+        return _onnx_spec(Path(stem), settings)
+    return _named_spec(_row(stem), settings)
 
 
-def _named_spec(row: BackboneSpec) -> BackboneSpec:
-    """A row of data with its weight file, if it has one."""
+def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
+    """The row of data that gave such embeddings: its weight file is found by its name, or drawn again by its seed.
+
+    Raises
+    ------
+    BackboneError : the file is not where it was, or the program knows no such row.
+    """
+    row = _row(spec.recorded.get("backbone", spec.name))
+    row = dataclasses.replace(row, channel_order=spec.channel_order, normalization=spec.normalization)
+    if spec.seeded is not None:
+        return _seeded(row, spec.seeded)
+    return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+
+
+def _row(name: str) -> BackboneSpec:
+    if name in BACKBONES:
+        return BACKBONES[name]
+    raise BackboneError(f"unknown backbone {name!r}; known are {', '.join(BACKBONES)}, and the path of any .onnx file")
+
+
+def _named_spec(row: BackboneSpec, settings: dict[str, Any]) -> BackboneSpec:
+    """A row of data with its settings, and its weight file if it has one."""
     if not row.files:
+        if settings:
+            raise BackboneError(f"{row.name} has no settings, found {', '.join(settings)}: leave them out")
         return row
-    weights = find_weights(row.files)
+    unknown = sorted(set(settings) - set(_ROW_KEYS))
+    if unknown:
+        raise BackboneError(f"unknown settings {', '.join(unknown)} for {row.name}; known: {', '.join(_ROW_KEYS)}")
+    for key in settings.keys() & _CHOICES.keys():
+        if settings[key] not in _CHOICES[key]:
+            raise BackboneError(f"{key} of {row.name} must be one of {', '.join(_CHOICES[key])}; found {settings[key]}")
+    weights = settings.pop("weights", None)
+    row = dataclasses.replace(row, **settings)
     if weights is None:
-        raise BackboneError(f"{row.name} needs {' or '.join(row.files)} in {weights_folder()}")
-    return dataclasses.replace(row, weights=weights)
+        return _on_file(row, require_weights(row.name, row.files))
+    if weights.startswith(_SEEDED):
+        return _seeded(row, weights.removeprefix(_SEEDED))
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise BackboneError(f"no file {path}: weights of {row.name} are a file or {_SEEDED}SEED")
+    return dataclasses.replace(_on_file(row, path), given=True, licence="unknown: the file was given by hand", url="")
+
+
+def _on_file(row: BackboneSpec, path: Path) -> BackboneSpec:
+    runtime = _RUNTIMES.get(path.suffix.lower())
+    if runtime is None or (runtime == "keras" and not row.graph):
+        known = " or ".join(_RUNTIMES) if row.graph else ".onnx"
+        raise BackboneError(f"weights of {row.name} must be a file ending in {known}; found {path.name}")
+    return dataclasses.replace(row, weights=path, runtime=runtime)
+
+
+def _seeded(row: BackboneSpec, seed: str | int) -> BackboneSpec:
+    if not str(seed).isdecimal():
+        raise BackboneError(f"a seed must be a whole number, as in weights={_SEEDED}0; found {seed!r}")
+    if not row.graph:
+        raise BackboneError(f"{row.name} cannot be seeded: deepface does not define its network, it comes as one file")
+    return dataclasses.replace(row, seed=int(seed), runtime="keras", licence="none: drawn at random", url="")
 
 
 def _split_settings(name: str) -> tuple[str, dict[str, Any]]:
@@ -151,10 +208,9 @@ def _onnx_spec(path: Path, settings: dict[str, Any]) -> BackboneSpec:
     unknown = sorted(set(fields) - set(_SIDECAR_KEYS))
     if unknown:
         raise BackboneError(f"unknown settings {', '.join(unknown)} for {path.name}; known: {', '.join(_SIDECAR_KEYS)}")
-    _require_choice(path, fields, "channel_order", _CHANNEL_ORDERS)
-    _require_choice(path, fields, "normalization", tuple(NORMALIZATIONS))
-    if "layout" in fields:
-        _require_choice(path, fields, "layout", _LAYOUTS)
+    for key in ("channel_order", "normalization", "layout"):
+        if key in fields or key != "layout":  # which the graph tells
+            _require_choice(path, fields, key)
     return BackboneSpec(
         name=str(fields.get("name", path.stem)),
         runtime="onnx",
@@ -165,6 +221,7 @@ def _onnx_spec(path: Path, settings: dict[str, Any]) -> BackboneSpec:
         crop="whole picture, letterbox, bilinear",
         layout=fields.get("layout", ""),
         weights=path,
+        given=True,
         licence=str(fields.get("licence", "unknown")),
         url=str(fields.get("url", "")),
     )
@@ -182,8 +239,8 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _require_choice(path: Path, fields: dict[str, Any], key: str, choices: tuple[str, ...]) -> None:
-    found = fields.get(key)
+def _require_choice(path: Path, fields: dict[str, Any], key: str) -> None:
+    found, choices = fields.get(key), _CHOICES[key]
     if found in choices:
         return
     raise BackboneError(
@@ -217,9 +274,12 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
         crop=spec.crop,
         decode=DECODE,
         precision=spec.precision,
-        name=spec.name,
+        name=spec.name if spec.seed is None else f"{spec.name} {_SEEDED}{spec.seed}",
         dtype=spec.dtype,
         recorded={
+            "backbone": spec.name,
+            "given": spec.given,
+            "seeded": spec.seed,
             "licence": spec.licence,
             "url": spec.url,
             "runtime": spec.runtime,
@@ -229,12 +289,3 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
             "weights_bytes": spec.weights.stat().st_size if spec.weights else 0,
         },
     )
-
-
-def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -5,6 +5,7 @@ units. Nothing here guesses from values.
 """
 
 import io
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -127,12 +128,15 @@ CROPS: dict[str, Callable[[Picture, tuple[int, int]], Picture]] = {
     "whole picture, letterbox, gray, lanczos": letterbox_gray_lanczos,
 }
 
-# (x - offset) / scale on 0..255, by deepface's names
-NORMALIZATIONS = {
+# (x - offset) / scale on 0..255, by deepface's names; a mean per colour stands in the order R, G, B
+NORMALIZATIONS: dict[str, tuple[float | tuple[float, float, float], float] | None] = {
     "raw": (0.0, 1.0),
     "base": (0.0, 255.0),
     "ArcFace": (127.5, 128.0),
+    "Facenet": None,  # by each picture's own mean and standard deviation, black borders included
     "Facenet2018": (127.5, 127.5),
+    "VGGFace": ((129.1863, 104.7624, 93.5940), 1.0),
+    "VGGFace2": ((131.0912, 103.8827, 91.4953), 1.0),
 }
 
 
@@ -150,16 +154,35 @@ def normalize(faces: Picture, *, normalization: str, channel_order: str, layout:
     -------
     ndarray of shape (n, height, width, 3) or (n, 3, height, width), float32, contiguous.
     """
-    offset, scale = NORMALIZATIONS[normalization]
     ordered = faces[..., ::-1] if channel_order == "BGR" else faces
     if layout == "NCHW":
         ordered = ordered.transpose(0, 3, 1, 2)
     values = ordered.astype(np.float32, order="C")
-    if offset:
+    rule = NORMALIZATIONS[normalization]
+    if rule is None:
+        return _standardize(values)
+    offset, scale = rule
+    if isinstance(offset, tuple):
+        means = np.array(offset[::-1] if channel_order == "BGR" else offset, np.float32)
+        values -= means.reshape(-1, 1, 1) if layout == "NCHW" else means
+    elif offset:
         values -= np.float32(offset)
     if scale != 1.0:
         values /= np.float32(scale)
     return values
+
+
+def _standardize(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each picture to mean 0 and standard deviation 1; a flat one, which has no deviation, to 0."""
+    least = 1 / math.sqrt(math.prod(values.shape[1:]))
+    values -= values.mean(axis=(1, 2, 3), keepdims=True)
+    values /= np.maximum(values.std(axis=(1, 2, 3), keepdims=True), np.float32(least))
+    return values
+
+
+def padded(faces: Picture, n: int) -> Picture:
+    """Repeat the last of up to n faces until there are n, so that every call of a graph has the same shape."""
+    return np.concatenate([faces, np.repeat(faces[-1:], n - len(faces), axis=0)]) if len(faces) < n else faces
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:

@@ -30,6 +30,7 @@ class BackboneSpec:
     files : names of the weight files that fit, the preferred one first; rows of `embedder.weights.WEIGHTS`.
     graph : "module.function" under deepface.models.facial_recognition.tf that builds the network for an .h5 file.
     weights : the weight file, if there is one.
+    given : whether that file was given by its path, not found by its name.
     seed : of weights drawn at random, None for trained ones.
     licence, url : of the weights, for people.
     """
@@ -48,9 +49,15 @@ class BackboneSpec:
     files: tuple[str, ...] = ()
     graph: str = ""
     weights: Path | None = None
+    given: bool = False
     seed: int | None = None
     licence: str = "unknown"
     url: str = ""
+
+    @property
+    def own_file(self) -> Path | None:
+        """The ONNX file that was given by hand: it goes into bundles. None for what is found or drawn by name."""
+        return self.weights if self.given and self.runtime == "onnx" else None
 
 
 L2_NORMALIZED = "output, l2-normalized"
@@ -206,6 +213,11 @@ class EmbeddingSpec:
         """16 hexadecimal digits of the SHA-256 over the hashed fields in canonical JSON."""
         canonical = json.dumps({key: getattr(self, key) for key in HASHED}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def seeded(self) -> int | None:
+        """The seed, where the weights were drawn at random and nobody has trained them; None for trained ones."""
+        return self.recorded.get("seeded")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict; `from_json` is its inverse."""

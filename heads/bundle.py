@@ -5,7 +5,9 @@
       README.md           the model card
       bundle.json         embedding settings, tasks, shape of the nets, and the facts of the card
       heads.safetensors   the nets' arrays
-      backbone.onnx       the backbone's weights, where they are a file of the user's own
+      backbone.onnx       the backbone's weights, where they are an ONNX file of the user's own
+
+Weights known by name stay where they are: large, and under licences of their own. Seeded ones are drawn again.
 
 The bundle's id is the SHA-256 of SHA256SUMS: it names every byte.
 """
@@ -24,8 +26,9 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.files import atomic_write
-from embedder.backbone import Backbone, load_backbone, resolve_backbone, sha256_of_file, start_backbone
-from embedder.spec import BackboneSpec, EmbeddingSpec, difference
+from embedder.backbone import Backbone, load_backbone, recall_backbone, start_backbone
+from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
+from embedder.weights import sha256_of_file
 from heads.net import Net
 from heads.tasks import Task
 
@@ -71,7 +74,8 @@ class Bundle:
         Raises
         ------
         BundleError : the backbone gives other embeddings than the heads were trained on, with the fields that differ;
-            or the bundle holds no weights and no name was given.
+            or its file was given by hand, is not in the bundle, and no name was given.
+        BackboneError : its file, known by name, is not where it was.
         """
         backbone = load_backbone(name, cores=cores) if name else start_backbone(self._backbone_spec(), cores=cores)
         differing = difference(backbone.spec, self.embedding)
@@ -88,24 +92,28 @@ class Bundle:
         )
 
     def _backbone_spec(self) -> BackboneSpec:
-        if self.embedding.recorded["runtime"] != "onnx":
-            return resolve_backbone(self.embedding.name)
-        if self.backbone_file is None:
-            raise BundleError(
-                f"the bundle holds no weights of {self.embedding.name}: add --backbone FILE.onnx "
-                f"(the file with SHA-256 {self.embedding.weights_sha256})"
+        spec, recorded = self.embedding, self.embedding.recorded
+        if self.backbone_file:
+            return BackboneSpec(
+                name=spec.name,
+                runtime="onnx",
+                dim=spec.dim,
+                input_size=spec.input_size,
+                channel_order=spec.channel_order,
+                normalization=spec.normalization,
+                crop=spec.crop,
+                layout=recorded["layout"],
+                layer=spec.layer,
+                weights=self.backbone_file,
+                given=True,
+                licence=recorded["licence"],
             )
-        return BackboneSpec(
-            name=self.embedding.name,
-            runtime="onnx",
-            dim=self.embedding.dim,
-            input_size=self.embedding.input_size,
-            channel_order=self.embedding.channel_order,
-            normalization=self.embedding.normalization,
-            crop=self.embedding.crop,
-            layout=self.embedding.recorded["layout"],
-            weights=self.backbone_file,
-            licence=self.embedding.recorded["licence"],
+        if not recorded.get("given", recorded["runtime"] == "onnx"):
+            return recall_backbone(spec)
+        name = f"{spec.name},weights=FILE" if spec.name in BACKBONES else "FILE.onnx"
+        raise BundleError(
+            f"the bundle holds no weights of {spec.name}: add --backbone {name},channel_order={spec.channel_order},"
+            f"normalization={spec.normalization} (the file with SHA-256 {spec.weights_sha256})"
         )
 
 

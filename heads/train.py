@@ -50,7 +50,7 @@ def train(
 
     Parameters
     ----------
-    backbone_file : weights that go into the bundle, where they are a file of the user's own.
+    backbone_file : weights that go into the bundle: `BackboneSpec.own_file`.
     on_progress : called with the number of tasks trained since the last call.
 
     Raises
@@ -106,6 +106,7 @@ def model_card(bundle: Bundle) -> str:
         licence=spec.recorded["licence"],
         excluded="; ".join(left_out) or "none",
         measured="\n".join(metrics),
+        warning=_SEEDED_WARNING if spec.seeded is not None else "",
         weights=", and those of the backbone" if bundle.backbone_file else "",
         **facts,
     )
@@ -115,9 +116,14 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+_SEEDED_WARNING = """> **SEEDED WEIGHTS, NOT TRAINED.** This backbone's weights were drawn at random, for a dry run.
+> The figures below mean nothing, and neither does any prediction of this bundle.
+
+"""
+
 _CARD = """# {tasks} from {spec.name}
 
-Made by faceprobe {faceprobe} on {created}.
+{warning}Made by faceprobe {faceprobe} on {created}.
 
 - **Backbone**: {spec.name}, {dim}, fingerprint `{spec.fingerprint}`, weights SHA-256 `{spec.weights_sha256}`.
 - **Heads**: {head}, one per fold of the split, averaged; seed {seed}.

@@ -34,6 +34,12 @@ def utkface_dir(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def seeded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for XDG_CACHE_HOME: seeded weights are made there once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
 def draw_image() -> DrawImage:
     """Return a function that writes a small picture; equal seeds and sizes give equal bytes."""
 

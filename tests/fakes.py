@@ -1,4 +1,4 @@
-"""A backbone without weights, and a tiny real ONNX graph: what most tests need instead of a network."""
+"""A backbone without weights, tiny real ONNX graphs, and a picture: what most tests need instead of a network."""
 
 import dataclasses
 from pathlib import Path
@@ -54,6 +54,12 @@ def embedded(backbone: Backbone) -> int:
     return sum(backbone._runtime.calls)  # type: ignore[attr-defined]
 
 
+def gradient(side: int = 200) -> Picture:
+    """A picture that anyone can draw again: golden values are of it."""
+    y, x = np.mgrid[:side, :side]
+    return np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
+
+
 def write_mean_colour_onnx(path: Path, *, batch: int | str = "N", layout: str = "NCHW", side: int | str = 16) -> Path:
     """A real ONNX graph whose 3-d embedding is the mean of each input channel."""
     import onnx
@@ -69,4 +75,24 @@ def write_mean_colour_onnx(path: Path, *, batch: int | str = "N", layout: str = 
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))
+    return path
+
+
+def write_pooling_onnx(path: Path, *, side: int = 112, dim: int = 512) -> Path:
+    """A real ONNX graph of deepface's form, NHWC: means of blocks of 8 x 8 pixels times a fixed matrix."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrix = np.random.default_rng(0).normal(size=(3 * (side // 8) ** 2, dim)).astype(np.float32)
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["blocks"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Flatten", ["blocks"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["embedding"]),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", side, side, 3])]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", dim])]
+    graph = helper.make_graph(nodes, "pooling", inputs, outputs, [numpy_helper.from_array(matrix, "matrix")])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
     return path

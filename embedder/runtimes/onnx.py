@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BackboneError
-from embedder.preprocess import Picture, normalize
+from embedder.preprocess import Picture, normalize, padded
 from embedder.spec import BackboneSpec
 
 LIBRARY = "onnxruntime"
@@ -38,17 +38,14 @@ class OnnxRuntime:
         return np.concatenate(list(self._threads.map(self._run, batches)))
 
     def _run(self, faces: Picture) -> NDArray[np.float32]:
-        n = len(faces)
-        if n < self._batch:
-            faces = np.concatenate([faces, np.repeat(faces[-1:], self._batch - n, axis=0)])
         inputs = normalize(
-            faces,
+            padded(faces, self._batch),
             normalization=self._spec.normalization,
             channel_order=self._spec.channel_order,
             layout=self._spec.layout,
         )
         (outputs,) = self._session.run([self._output], {self._input: inputs})
-        return outputs.reshape(self._batch, *self._spec.dim)[:n]
+        return outputs.reshape(self._batch, *self._spec.dim)[: len(faces)]
 
     def close(self) -> None:
         """Stop the threads."""

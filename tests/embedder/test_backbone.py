@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from data.errors import BackboneError
-from embedder.backbone import load_backbone, resolve_backbone
-from tests.fakes import write_mean_colour_onnx
+from embedder.backbone import load_backbone, recall_backbone, resolve_backbone
+from embedder.spec import BACKBONES, L2_NORMALIZED, EmbeddingSpec
+from tests.embedder.weight_files import h5_bytes
+from tests.fakes import fake_backbone, gradient, write_mean_colour_onnx, write_pooling_onnx
 
 DLIB_GOLDEN = [-0.053425, 0.122270, 0.062429, 0.009471]
 MOBILEFACENET_GOLDEN = [0.248359, -0.057049, 0.206269, 0.151833]
@@ -122,7 +124,7 @@ def test_file_that_is_no_onnx_is_refused(tmp_path):
         load_backbone(f"{path},channel_order=RGB,normalization=raw")
 
 
-def test_named_backbones_take_no_settings():
+def test_backbone_without_a_weight_file_takes_no_settings():
     with pytest.raises(BackboneError, match="Dlib has no settings"):
         resolve_backbone("Dlib,normalization=base")
 
@@ -137,12 +139,6 @@ def test_pixels_are_the_gray_picture_itself():
     assert rows.shape == (2, 128, 128)
     assert rows.dtype == np.uint8
     assert np.unique(rows).tolist() == [124]  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50
-
-
-def gradient(side: int = 200) -> np.ndarray:
-    """A picture that anyone can draw again: golden values are of it."""
-    y, x = np.mgrid[:side, :side]
-    return np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
 
 
 def test_dlib_gives_its_canonical_numbers_in_one_process_or_several():
@@ -188,3 +184,102 @@ def test_backbone_without_its_weight_file_says_which(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
     with pytest.raises(BackboneError, match=r"Facenet needs facenet_weights.onnx or facenet_weights.h5 in .*weights"):
         load_backbone("Facenet")
+
+
+# ---- rows of deepface's networks
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return deepface's folder of weights, empty."""
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    (tmp_path / ".deepface" / "weights").mkdir(parents=True)
+    return tmp_path / ".deepface" / "weights"
+
+
+def test_network_is_found_by_name_in_deepfaces_folder(folder):
+    write_pooling_onnx(folder / "arcface_weights.onnx")
+    (folder / "arcface_weights.h5").write_bytes(b"")
+    with load_backbone("ArcFace") as backbone:
+        spec = backbone.spec
+        assert backbone.embed([gradient()]).shape == (1, 512)
+    assert (spec.name, spec.channel_order, spec.normalization) == ("ArcFace", "BGR", "ArcFace")
+    assert (spec.recorded["weights_file"], spec.recorded["layout"]) == ("arcface_weights.onnx", "NHWC")
+    assert spec.recorded["licence"] == BACKBONES["ArcFace"].licence
+
+
+def test_h5_file_is_taken_where_there_is_no_onnx_file(folder, tmp_path):
+    (folder / "openface_weights.h5").write_bytes(h5_bytes(tmp_path))
+    assert resolve_backbone("OpenFace").runtime == "keras"
+
+
+def test_file_given_by_hand_gives_the_same_embeddings_under_a_licence_nobody_knows(folder, tmp_path):
+    write_pooling_onnx(folder / "arcface_weights.onnx")
+    given = tmp_path / "other, name.ONNX"
+    given.write_bytes((folder / "arcface_weights.onnx").read_bytes())
+    found, own = load_backbone("ArcFace").spec, load_backbone(f"ArcFace,weights={given}").spec
+    assert own.fingerprint == found.fingerprint
+    assert (own.recorded["given"], found.recorded["given"]) == (True, False)
+    assert own.recorded["licence"] == "unknown: the file was given by hand"
+    assert (own.recorded["seeded"], own.seeded) == (None, None)
+
+
+@pytest.mark.parametrize("setting", ["normalization=base", "channel_order=RGB"])
+def test_setting_of_a_network_is_another_fingerprint_under_its_own_name(folder, setting):
+    write_pooling_onnx(folder / "arcface_weights.onnx")
+    plain, changed = load_backbone("ArcFace"), load_backbone(f"ArcFace,{setting}")
+    assert changed.spec.name == "ArcFace"
+    assert changed.spec.fingerprint != plain.spec.fingerprint
+    assert not np.allclose(changed.embed([gradient()]), plain.embed([gradient()]))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ArcFace,dim=128", "unknown settings dim for ArcFace; known: weights, normalization, channel_order"),
+        (
+            "ArcFace,normalization=arcface",
+            "normalization of ArcFace must be one of raw, .* found arcface",
+        ),
+        ("ArcFace,channel_order=GRAY", "channel_order of ArcFace must be one of RGB, BGR; found GRAY"),
+        ("ArcFace,weights=absent.onnx", "no file absent.onnx: weights of ArcFace are a file or seeded:SEED"),
+        ("ArcFace,weights=seeded:", "a seed must be a whole number, as in weights=seeded:0; found ''"),
+        ("ArcFace,weights=seeded:-1", "found '-1'"),
+        ("SFace,weights=seeded:0", "SFace cannot be seeded: deepface does not define its network"),
+        ("ArcFace,weights={}/net.pt", r"weights of ArcFace must be a file ending in \.onnx or \.h5; found net\.pt"),
+        ("SFace,weights={}/net.h5", r"weights of SFace must be a file ending in \.onnx; found net\.h5"),
+    ],
+)
+def test_setting_that_a_network_does_not_take_is_refused(tmp_path, name, message):
+    for file in ("net.pt", "net.h5"):
+        (tmp_path / file).write_bytes(b"x")
+    with pytest.raises(BackboneError, match=message):
+        resolve_backbone(name.format(tmp_path))
+
+
+def test_file_of_another_network_is_refused(tmp_path):
+    file = write_pooling_onnx(tmp_path / "net.onnx", dim=128)
+    with pytest.raises(BackboneError, match="ArcFace is described as 512-d, its graph gives 128-d"):
+        load_backbone(f"ArcFace,weights={file}")
+
+
+def test_normalized_layer_gives_rows_of_length_one_and_leaves_zero_alone():
+    faces = [np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 9, np.uint8)]
+    rows = fake_backbone(layer=L2_NORMALIZED).embed(faces)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), [0, 1], rtol=1e-6)
+    assert rows.dtype == np.float32
+
+
+def test_recalled_row_is_the_one_that_was_resolved(folder):
+    write_pooling_onnx(folder / "facenet_weights.onnx", side=160, dim=128)
+    name = "Facenet,normalization=VGGFace2,channel_order=RGB"
+    recorded = EmbeddingSpec.from_json(load_backbone(name).spec.to_json())
+    assert recall_backbone(recorded) == resolve_backbone(name)
+
+
+def test_row_is_recalled_on_the_file_it_ran_on_though_another_is_preferred(folder, tmp_path):
+    (folder / "openface_weights.h5").write_bytes(h5_bytes(tmp_path))
+    recorded = load_backbone("OpenFace").spec
+    write_pooling_onnx(folder / "openface_weights.onnx", side=96, dim=128)
+    assert resolve_backbone("OpenFace").runtime == "onnx"
+    assert recall_backbone(recorded).weights == folder / "openface_weights.h5"

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from embedder.preprocess import MIN_SIDE, ImageRejected, decode, letterbox, letterbox_gray_lanczos, normalize, read_file
+from embedder.preprocess import (
+    MIN_SIDE,
+    NORMALIZATIONS,
+    ImageRejected,
+    decode,
+    letterbox,
+    letterbox_gray_lanczos,
+    normalize,
+    padded,
+    read_file,
+)
 
 LEFT, RIGHT = (200, 30, 40), (20, 60, 220)  # told apart after any mild compression
 
@@ -176,3 +186,43 @@ def test_missing_file_is_told_from_an_unreadable_one(tmp_path):
     with pytest.raises(ImageRejected, match="directory") as folder:
         read_file(tmp_path)
     assert folder.value.status == "unreadable"
+
+
+def test_means_follow_their_colours():
+    red, green, blue = 129.1863, 104.7624, 93.5940
+    faces = np.array([10, 20, 30], np.uint8).reshape(1, 1, 1, 3)
+    rgb = normalize(faces, normalization="VGGFace", channel_order="RGB", layout="NCHW")
+    bgr = normalize(faces, normalization="VGGFace", channel_order="BGR", layout="NHWC")
+    np.testing.assert_allclose(rgb.ravel(), [10 - red, 20 - green, 30 - blue], rtol=1e-5)
+    np.testing.assert_allclose(bgr.ravel(), [30 - blue, 20 - green, 10 - red], rtol=1e-5)
+
+
+def test_facenet_measures_each_picture_by_itself():
+    faces = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), np.uint8)
+    faces[1] //= 4  # darker, with less contrast
+    values = normalize(faces, normalization="Facenet", channel_order="BGR", layout="NHWC")
+    np.testing.assert_allclose(values.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    np.testing.assert_allclose(values.std(axis=(1, 2, 3)), 1, rtol=1e-5)
+    alone = normalize(faces[1:2], normalization="Facenet", channel_order="BGR", layout="NHWC")
+    np.testing.assert_array_equal(values[1:2], alone)
+
+
+def test_facenet_makes_a_flat_picture_zero():
+    flat = np.full((1, 8, 8, 3), 200, np.uint8)
+    assert np.all(normalize(flat, normalization="Facenet", channel_order="RGB", layout="NHWC") == 0)
+
+
+@given(st.sampled_from([*NORMALIZATIONS]), st.sampled_from(["RGB", "BGR"]))
+def test_layout_moves_values_and_changes_none(normalization, channel_order):
+    faces = np.random.default_rng(0).integers(0, 256, (2, 6, 4, 3), np.uint8)
+    options = {"normalization": normalization, "channel_order": channel_order}
+    last, first = (normalize(faces, layout=layout, **options) for layout in ("NHWC", "NCHW"))
+    np.testing.assert_allclose(first.transpose(0, 2, 3, 1), last, rtol=1e-5, atol=1e-5)
+    assert last.flags.c_contiguous
+    assert first.flags.c_contiguous
+
+
+def test_padding_repeats_the_last_face_and_leaves_a_full_batch_alone():
+    faces = np.arange(6, dtype=np.uint8).reshape(2, 1, 1, 3)
+    assert padded(faces, 4)[:, 0, 0, 0].tolist() == [0, 3, 3, 3]
+    assert padded(faces, 2) is faces

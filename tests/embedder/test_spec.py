@@ -1,9 +1,11 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from data.errors import FingerprintMismatch
-from embedder.spec import HASHED, EmbeddingSpec, difference
+from embedder.preprocess import CROPS, NORMALIZATIONS
+from embedder.spec import BACKBONES, HASHED, EmbeddingSpec, difference
 from tests.fakes import FAKE_SPEC
 
 OTHER_VALUES = {"weights_sha256": "00" * 32, "dim": (13,), "input_size": (64, 64)}
@@ -40,3 +42,22 @@ def test_spec_changed_in_its_file_is_refused():
 def test_difference_names_each_field_with_both_values():
     other = dataclasses.replace(FAKE_SPEC, normalization="base", channel_order="BGR", name="other")
     assert difference(FAKE_SPEC, other) == [("channel_order", "RGB", "BGR"), ("normalization", "raw", "base")]
+
+
+def test_only_an_onnx_file_given_by_hand_is_ones_own():
+    row, file = BACKBONES["ArcFace"], Path("net.onnx")
+    assert dataclasses.replace(row, weights=file, given=True).own_file == file
+    assert dataclasses.replace(row, weights=file).own_file is None
+    assert dataclasses.replace(row, weights=file, given=True, runtime="keras").own_file is None
+
+
+def test_seed_is_told_and_is_none_where_nobody_wrote_it_down():
+    assert FAKE_SPEC.seeded is None
+    assert dataclasses.replace(FAKE_SPEC, recorded={"seeded": 0}).seeded == 0
+
+
+@pytest.mark.parametrize("row", BACKBONES.values(), ids=lambda row: row.name)
+def test_row_names_things_that_are_there(row):
+    assert row.normalization in NORMALIZATIONS
+    assert row.crop in CROPS
+    assert bool(row.graph) == any(file.endswith(".h5") for file in row.files)

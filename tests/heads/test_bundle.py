@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BackboneError, BundleError, FaceprobeError
-from embedder.backbone import load_backbone
+from embedder.backbone import load_backbone, resolve_backbone
 from heads.bundle import Bundle, load_bundle, save_bundle
 from heads.net import Layer, Net
 from heads.tasks import Task
-from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx
+from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx, write_pooling_onnx
 
 AGE = Task("age", "age", "age", tuple(range(11)))
 GENDER = Task("gender", "gender", "class", ("male", "female"))
@@ -388,10 +388,71 @@ def test_bundle_saved_over_itself_keeps_its_backbone(onnx):
 
 def test_bundle_without_weights_says_which_file_it_needs(onnx, tmp_path):
     lean = save_bundle(replace(load_bundle(onnx.folder), backbone_file=None), tmp_path / "lean", card="")
-    with pytest.raises(BundleError, match=f"add --backbone FILE.onnx .*{onnx.spec.weights_sha256}"):
+    with pytest.raises(BundleError, match=rf"add --backbone FILE\.onnx,channel_order=.* {onnx.spec.weights_sha256}"):
         lean.load_backbone()
     with lean.load_backbone(f"{onnx.file},{SETTINGS}", cores=1) as backbone:
         assert backbone.spec.fingerprint == onnx.spec.fingerprint
+
+
+def bundle_of(name, folder) -> Bundle:
+    """Save a bundle of a backbone that gives 512 numbers."""
+    with load_backbone(name, cores=1) as backbone:
+        bundle = Bundle(backbone.spec, (HEIGHT,), (random_net([HEIGHT], n_in=512),), {})
+    return save_bundle(replace(bundle, backbone_file=resolve_backbone(name).own_file), folder, card="")
+
+
+def test_backbone_known_by_name_stays_in_its_folder_and_is_found_there_with_its_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    file = write_pooling_onnx(tmp_path / ".deepface" / "weights" / "arcface_weights.onnx")
+    bundle = bundle_of("ArcFace,normalization=base,channel_order=RGB", tmp_path / "bundle")
+    assert bundle.backbone_file is None
+    with bundle.load_backbone(cores=1) as own:
+        assert own.spec == bundle.embedding
+    file.unlink()
+    with pytest.raises(BackboneError, match=r"ArcFace needs arcface_weights\.onnx"):
+        bundle.load_backbone(cores=1)
+
+
+def test_other_weights_under_the_name_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    file = write_pooling_onnx(tmp_path / ".deepface" / "weights" / "arcface_weights.onnx")
+    bundle = bundle_of("ArcFace", tmp_path / "bundle")
+    file.write_bytes(file.read_bytes().replace(b"pooling", b"POOLING"))
+    with pytest.raises(FaceprobeError, match=r"weights_sha256|arcface_weights\.onnx"):
+        bundle.load_backbone(cores=1)
+
+
+def test_network_on_an_onnx_file_given_by_hand_goes_into_the_bundle(tmp_path):
+    file = write_pooling_onnx(tmp_path / "mine.onnx")
+    bundle = bundle_of(f"ArcFace,weights={file},normalization=raw", tmp_path / "bundle")
+    file.unlink()
+    with bundle.load_backbone(cores=1) as own:
+        assert own.spec == bundle.embedding
+
+
+def test_network_on_an_h5_file_given_by_hand_must_be_given_again(tmp_path):
+    file = tmp_path / "mine.h5"
+    file.write_bytes(b"an .h5 file, which is read when the first face comes")
+    bundle = bundle_of(f"ArcFace,weights={file},normalization=raw", tmp_path / "bundle")
+    assert bundle.backbone_file is None
+    name = "ArcFace,weights=FILE,channel_order=BGR,normalization=raw"
+    with pytest.raises(BundleError, match=f"holds no weights of ArcFace: add --backbone {name} "):
+        bundle.load_backbone()
+    with bundle.load_backbone(name.replace("FILE", str(file))) as given:
+        assert given.spec.fingerprint == bundle.embedding.fingerprint
+
+
+def test_seeded_backbone_is_drawn_again(tmp_path, monkeypatch, seeded_cache):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(seeded_cache))
+    with load_backbone("DeepID,weights=seeded:7,normalization=raw") as backbone:
+        net = random_net([HEIGHT], n_in=160)
+        bundle = save_bundle(Bundle(backbone.spec, (HEIGHT,), (net,), {}), tmp_path / "bundle", card="")
+    assert (bundle.embedding.name, bundle.embedding.seeded) == ("DeepID seeded:7", 7)
+    next(seeded_cache.rglob("DeepID-seed7.h5")).unlink()
+    with bundle.load_backbone() as own:
+        assert own.spec == bundle.embedding
+    with pytest.raises(BundleError, match=r"DeepID seeded:8 .* does not give the embeddings of this bundle"):
+        bundle.load_backbone("DeepID,weights=seeded:8,normalization=raw")
 
 
 def test_unknown_backbone_is_refused_as_everywhere(saved):

@@ -76,6 +76,15 @@ def test_card_names_data_split_licence_and_limits(world, linear):
         assert part in card
 
 
+def test_card_of_trained_weights_warns_of_no_seed_and_that_of_seeded_ones_does_first_of_all(world, linear, tmp_path):
+    assert "SEEDED" not in (linear.path / "README.md").read_text()
+    seeded = replace(world.specs[0], recorded={**world.specs[0].recorded, "seeded": 0})
+    train(seeded, world.tasks[:1], world.data, tmp_path / "bundle", head="ridge")
+    card = (tmp_path / "bundle" / "README.md").read_text().splitlines()
+    assert card[2].startswith("> **SEEDED WEIGHTS, NOT TRAINED.**")
+    assert "figures below mean nothing" in card[3]
+
+
 def test_card_counts_the_rows_without_a_label(world, tmp_path):
     ages = world.manifest.frame["age"].where(world.manifest.frame.index % 10 > 0)
     manifest = Manifest(world.manifest.frame.assign(age=ages))
