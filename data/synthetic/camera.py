@@ -121,10 +121,11 @@ def _shadow(height: Array, towards: Array) -> Array:
 
 def _openness(height: Array) -> Array:
     """Return how much of the sky each point sees: less in hollows, little in folds."""
-    small = cv2.resize(height, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    hollow = cv2.resize(cv2.GaussianBlur(small, (0, 0), 4) - small, height.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    fold = cv2.GaussianBlur(height, (0, 0), 3) - height
-    return np.clip(1 - 2 * hollow - 9 * fold, 0.35, 1.25)
+    small = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(small, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    hollow = cv2.resize(cv2.GaussianBlur(smaller, (0, 0), 4) - smaller, small.shape[::-1])
+    fold = cv2.GaussianBlur(small, (0, 0), 1.5) - small
+    return cv2.resize(np.clip(1 - 2 * hollow - 9 * fold, 0.35, 1.25), height.shape[::-1])
 
 
 def _turn(picture: Array, height: Array, scene: Scene) -> Array:
@@ -135,7 +136,7 @@ def _turn(picture: Array, height: Array, scene: Scene) -> Array:
     ndarray of shape (2 * CHIP, 2 * CHIP, 3), float32 : what the camera sees.
     """
     depth = cv2.resize(height, (SIDE // 4, SIDE // 4), interpolation=cv2.INTER_AREA)
-    depth = cv2.resize(cv2.GaussianBlur(depth, (0, 0), 4), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    depth = cv2.resize(cv2.GaussianBlur(depth, (0, 0), 5), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     axis = ((np.arange(2 * CHIP, dtype=np.float32) + 0.5) / CHIP - 1) * scene.zoom
     x, y = axis[None, :], axis[:, None]
     cos, sin = math.cos(scene.roll), math.sin(scene.roll)

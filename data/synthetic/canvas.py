@@ -19,7 +19,7 @@ Window = tuple[slice, slice]
 Pair = tuple[float, float]
 
 SCALE = 200  # pixels per unit
-EXTENT = 1.1  # the canvas reaches from -EXTENT to EXTENT
+EXTENT = 1.06  # the canvas reaches from -EXTENT to EXTENT
 SIDE = round(2 * EXTENT * SCALE)
 
 _STEPS = np.linspace(0, 1, 8, endpoint=False, dtype=np.float32)[:, None]

@@ -316,10 +316,10 @@ def brow(canvas: Canvas, person: Person, side: int, rng: Rng) -> None:
     spine = curve(line)
     for shade in (-0.05, 0.25):
         hairs = []
-        for u in rng.random(4 + int(13 * person.growth)):
+        for u in rng.random(3 + int(7 * person.growth)):
             root = spine[int(u * len(spine))] + (0, 0.4 * thick * rng.uniform(-1, 1) * (1 - 0.6 * u))
             tip = np.add(root, (side * rng.uniform(0.015, 0.035), 0.024 * u - 0.018))
-            hairs.append(stroke([root, tip], 0.009))
+            hairs.append(stroke([root, tip], 0.012))
         canvas.paint(hairs, darker(colour, shade), 0.5 * strength)
 
 
