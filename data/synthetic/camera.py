@@ -52,7 +52,7 @@ class Scene:
 
 def draw_scene(rng: Rng) -> Scene:
     """Draw the circumstances of a picture."""
-    warm = rng.normal(0, 0.05)
+    warm = rng.normal(0, 0.035)
     wall = mix(np.full(3, rng.uniform(0.2, 0.85)), rng.random(3), 0.28)
     return Scene(
         light=(math.sin(rng.normal(0, 0.55)), -rng.uniform(0.15, 0.75), 1.0),

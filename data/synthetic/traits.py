@@ -128,13 +128,11 @@ _DARK_EYES, _BROWN_EYES, _HAZEL = (0.17, 0.10, 0.07), (0.36, 0.20, 0.10), (0.46,
 _GREEN, _BLUE, _GREY = (0.33, 0.46, 0.30), (0.28, 0.48, 0.68), (0.45, 0.53, 0.58)
 
 _PALETTES = {
-    "white": _Palette(
-        (0.97, 0.81, 0.75), (_CHESTNUT, _RED, _BLOND, _FAIR, _BROWN), (_BLUE, _GREEN, _GREY, _HAZEL), (1.3, 1.8)
-    ),
-    "black": _Palette((0.40, 0.255, 0.19), (_BLACK, _BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (3.0, 1.3)),
-    "asian": _Palette((0.93, 0.775, 0.58), (_BLACK, _BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (1.0, 4.5)),
-    "indian": _Palette((0.60, 0.39, 0.27), (_BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (1.3, 2.2)),
-    "others": _Palette((0.80, 0.57, 0.41), (_BROWN, _CHESTNUT, _DARK), (_HAZEL, _GREEN, _BROWN_EYES), (2.0, 2.0)),
+    "white": _Palette((0.98, 0.81, 0.76), (_CHESTNUT, _RED, _BLOND, _FAIR), (_BLUE, _GREEN, _GREY, _HAZEL), (1.3, 1.8)),
+    "black": _Palette((0.37, 0.235, 0.175), (_BLACK, _BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (3.0, 1.3)),
+    "asian": _Palette((0.93, 0.765, 0.55), (_BLACK, _BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (1.0, 4.5)),
+    "indian": _Palette((0.61, 0.40, 0.275), (_BLACK, _DARK), (_DARK_EYES, _BROWN_EYES), (1.3, 2.2)),
+    "others": _Palette((0.82, 0.59, 0.43), (_BROWN, _CHESTNUT), (_HAZEL, _GREEN, _BROWN_EYES), (2.0, 2.0)),
 }
 _LIPSTICKS = ((0.72, 0.12, 0.16), (0.80, 0.28, 0.34), (0.62, 0.16, 0.26), (0.78, 0.34, 0.28))
 _FRAMES = ((0.08, 0.08, 0.09), (0.25, 0.14, 0.08), (0.55, 0.50, 0.42), (0.10, 0.14, 0.30))
@@ -200,7 +198,7 @@ def _draw_form(growth: float, ageing: float, manly: float, womanly: float, rng: 
 
 
 def _draw_skin(age: int, ageing: float, manly: float, palette: _Palette, rng: Rng) -> Skin:
-    own = np.asarray(palette.skin) * (1 + 0.035 * rng.normal()) * (1 + 0.014 * rng.normal(size=3))
+    own = np.asarray(palette.skin) * (1 + 0.025 * rng.normal()) * (1 + 0.012 * rng.normal(size=3))
     freckled = rng.random() < 0.18 and palette.skin[1] > 0.8 and age > 3
     return Skin(
         colour=mix(own, own * (0.97, 0.95, 0.93), ageing),
