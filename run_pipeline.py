@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from embedder.store import EmbeddingStore
     from heads.compare import Comparison
     from heads.dataset import AnySpec, Dataset, Rows
-    from heads.report import Run
+    from heads.report.run import Run
     from heads.tasks import Task
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
@@ -271,7 +271,7 @@ def compare(
     """
     from heads.compare import cells_of
     from heads.compare import compare as run
-    from heads.report import PAGE, write_report
+    from heads.report.write import PAGE, write_report
     from heads.table import backbone_facts, format_table
 
     if output.exists() and not output.is_dir():
@@ -282,7 +282,8 @@ def compare(
         comparison = run(cells, data, output, seed=options["seed"], on_progress=on_progress)
     backbones = backbone_facts(store, specs)
     _write_comparison(output, comparison, data, backbones)
-    places = {"command": _command_line(), "manifest": str(manifest), "store": str(options["store_path"])}
+    places = {"command": shlex.join(["faceprobe", *sys.argv[1:]])}
+    places |= {"manifest": str(manifest), "store": str(options["store_path"])}
     places |= {"test manifest": str(test_path)} if test_path else {}
     write_report(output, comparison, data, _run(tasks, backbones, options, places), pictures=pictures)
     _print_rows(data)
@@ -305,14 +306,10 @@ def _run(
 ) -> "Run":
     """What a report says beside its figures."""
     from data.labels import parse_age_groups
-    from heads.report import Run
+    from heads.report.run import Run
 
     groups = parse_age_groups(options["age_groups"])
     return Run(tasks, groups, backbones, options["seed"], time.strftime("%Y-%m-%d", time.gmtime()), places or {})
-
-
-def _command_line() -> str:
-    return shlex.join(["faceprobe", *sys.argv[1:]])
 
 
 def _dataset(
@@ -411,7 +408,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     """
     from embedder.backbone import resolve_backbone
     from heads.dataset import Concatenation
-    from heads.report import PAGE
+    from heads.report.write import PAGE
     from heads.table import backbone_facts, format_table
     from heads.train import train as run
 

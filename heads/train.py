@@ -14,7 +14,8 @@ from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
 from heads.net import together
-from heads.report import Run, bundle_page
+from heads.report.run import Run
+from heads.report.write import bundle_page
 from heads.table import summarise
 from heads.tasks import Task
 

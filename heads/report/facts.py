@@ -76,7 +76,7 @@ def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.Da
     Parameters
     ----------
     predictions : of a `Comparison`.
-    frame : the manifest's rows: image_id, path, and age, gender and ethnicity where it has them.
+    frame : the manifest's rows: image_id, path, sha256, and age, gender and ethnicity where it has them.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.Da
     of a class 0 (right) or 1 (wrong).
     """
     own = predictions[(predictions["task"] == task.name) & (predictions["fold"] != TEST)]
-    known = frame[[c for c in ("image_id", "path", "age", *TRAITS) if c in frame]]
+    known = frame[[c for c in ("image_id", "path", "sha256", "age", *TRAITS) if c in frame]]
     rows = own[[*MODEL, "image_id", "y", "predicted"]].merge(known, on="image_id", how="left")
     distance = (rows["predicted"] - rows["y"]).abs()
     return rows.assign(error=(distance > 0).astype(float) if task.kind == "class" else distance)
@@ -181,7 +181,8 @@ def worst(rows: pd.DataFrame, task: Task, model: Model, n: int) -> pd.DataFrame:
     """A model's n worst rows, fewer where it errs less often.
 
     Those furthest off come first, in years, numbers or ordered groups. Among equals, as all mistakes in unordered
-    classes are, those on which the other heads err most come first: there the label itself may be wrong.
+    classes are, those on which the other heads err most come first: there the label itself may be wrong. What is still
+    equal comes by its hash, so that no order of names chooses.
     """
     heads = rows[rows["head"] != DUMMY[1]]
     others = heads.groupby("image_id")["error"].mean()
@@ -189,5 +190,5 @@ def worst(rows: pd.DataFrame, task: Task, model: Model, n: int) -> pd.DataFrame:
     ordered = task.kind != "class" or bool(task.edges)
     distance = (own["predicted"] - own["y"]).abs() if ordered else own["error"]
     found = own.assign(distance=distance, others=own["image_id"].map(others))[own["error"] > 0]
-    found = found.sort_values(["distance", "others", "image_id"], ascending=[False, False, True], ignore_index=True)
+    found = found.sort_values(["distance", "others", "sha256"], ascending=[False, False, True], ignore_index=True)
     return found.head(n)

@@ -17,8 +17,8 @@ from heads.report.blocks import Key, Label, Plot, Shape
 from heads.report.facts import AGE_STEP, Errors, Model
 from heads.table import COLUMNS
 
-WIDTH, HEIGHT, SQUARE = 360, 240, 352  # of panels; one of SQUARE is as wide as high within its axes
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 10, 42  # margins
+WIDTH, HEIGHT, SQUARE = 360, 240, 360  # of panels; one of SQUARE is as wide as high within its axes
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 42  # margins
 BINS = 50  # of the density, along each axis
 DEPTHS = 6  # steps of its shade
 FEW = 20  # rows in a bin below which its mean is not drawn
@@ -70,7 +70,7 @@ class Scale:
 def _ticks(low: float, high: float) -> list[float]:
     raw = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= raw * 0.999)
+    step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= raw * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 10) for number in range(first, last + 1)]
 
@@ -212,7 +212,7 @@ def _axes(
     labels = [Label(x(value), foot + 16, text) for value, text in across]
     labels += [Label(x.start - 6, up(value) + 4, text, "end") for value, text in upward]
     labels.append(Label((x.start + x.end) / 2, foot + 34, x_label, look="axis"))
-    labels.append(Label(14, (up.start + up.end) / 2, y_label, look="axis up"))
+    labels.append(Label(12, (up.start + up.end) / 2, y_label, look="axis up"))
     return (Shape(grid, "grid"), Shape(f"M{x.start} {foot}H{x.end}", "base")), tuple(labels)
 
 
