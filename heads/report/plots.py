@@ -19,6 +19,7 @@ from heads.table import COLUMNS
 
 WIDTH, HEIGHT, SQUARE = 360, 240, 360  # of panels; one of SQUARE is as wide as high within its axes
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 42  # margins
+LETTER = 7.2  # widest average letter of labels in the fonts that a page may find
 BINS = 50  # of the density, along each axis
 DEPTHS = 6  # steps of its shade
 FEW = 20  # rows in a bin below which its mean is not drawn
@@ -99,8 +100,8 @@ def density(y: pd.Series, predicted: pd.Series, *, title: str, what: str, ends: 
     x = Scale(*ends, LEFT, SQUARE - RIGHT)
     up = Scale(*ends, SQUARE - BOTTOM, SQUARE - BOTTOM - (SQUARE - RIGHT - LEFT))
     counts, edges, _ = np.histogram2d(np.clip(y, *ends), np.clip(predicted, *ends), BINS, [ends, ends])
-    steps = np.log(max(counts.max(), 2))
-    depth = np.minimum((np.log(np.maximum(counts, 1)) / steps * DEPTHS).astype(int), DEPTHS - 1)
+    step = max(np.log(counts.max()) / DEPTHS, np.log(2))  # a shade lighter for half as many rows, or fewer
+    depth = np.maximum(DEPTHS - 1 - np.log(counts.max() / np.maximum(counts, 1)) // step, 0)
     side = round((x.end - x.start) / BINS, 2)
     shapes = []
     for level in range(DEPTHS):
@@ -124,7 +125,7 @@ def by_age(errors: Errors, styles: Mapping[Model, int], *, y_label: str, percent
     ages, step = errors.n.index.to_numpy(float), AGE_STEP
     x = Scale(ages.min(), ages.max() + step, LEFT, WIDTH - RIGHT)
     foot = HEIGHT - BOTTOM
-    drawn = errors.mean.loc[enough_rows(errors), list(styles)]
+    drawn = errors.mean.loc[errors.n >= least_rows(errors), list(styles)]
     up = Scale(*spread(drawn.to_numpy().ravel().tolist(), zero=True), foot - 42, TOP)
     tall = Scale(0, float(errors.n.max()), foot, foot - 26)
     bars = "".join(
@@ -142,9 +143,9 @@ def by_age(errors: Errors, styles: Mapping[Model, int], *, y_label: str, percent
     return Plot("", about, tuple(shapes), (*labels, most), WIDTH, HEIGHT)
 
 
-def enough_rows(errors: Errors) -> pd.Series:
-    """Which groups have rows enough for a mean to say something: FEW, or as many as the largest where all are small."""
-    return errors.n >= min(FEW, errors.n.max())
+def least_rows(errors: Errors) -> int:
+    """From how many rows on a bin is drawn: FEW, or as many as the largest has where all are small."""
+    return min(FEW, int(errors.n.max()))
 
 
 def curve(course: pd.DataFrame, *, title: str, ends: tuple[float, float], percent: bool = False) -> Plot:
@@ -181,10 +182,16 @@ def cost(points: Sequence[Point], *, title: str, metric: str) -> Plot:
     for point in points:
         at = x(point.ms), up(point.value)
         shapes.append(Shape(marker(*at, point.style, size=5), f"dot s{point.style}"))
-        left = at[0] > (x.start + x.end) / 2
-        names.append(Label(at[0] + (-9 if left else 9), at[1] + 4, point.name, "end" if left else "start", "name"))
+        left = at[0] > WIDTH / 2
+        room = (at[0] if left else WIDTH - at[0]) - 9
+        text = _cut(point.name, int(room / LETTER))
+        names.append(Label(at[0] + (-9 if left else 9), at[1] + 4, text, "end" if left else "start", "name"))
     about = f"{title}: {y_label} against milliseconds to embed an image"
     return Plot(title, about, tuple(shapes), (*labels, *_apart(names)), WIDTH, HEIGHT)
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def key(text: str, style: int) -> Key:

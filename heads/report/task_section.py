@@ -133,11 +133,12 @@ def _by_age(study: Study) -> Block | None:
         return None
     errors = mean_error(study.rows, age_bin(study.rows["age"]))
     best = study.shown[0]
-    own = errors.mean[best].where(plots.enough_rows(errors)).to_numpy()
+    least = plots.least_rows(errors)
+    own = errors.mean[best].where(errors.n >= least).to_numpy()
     at = int(np.nanargmax(own))
     caption = (
         f"{study.name(best)} errs most at ages {_years(errors.n.index[at])}: {study.measure} {study.error(own[at])} of "
-        f"{errors.n.iloc[at]:,} rows. Bins of fewer than {plots.FEW} rows are among the numbers only."
+        f"{errors.n.iloc[at]:,} rows. Bins of fewer than {least} rows are among the numbers only."
     )
     drawn = {model: study.style(model) for model in study.shown}
     plot = plots.by_age(errors, drawn, y_label=study.measure, percent=study.task.kind == "class")

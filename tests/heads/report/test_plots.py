@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heads.report.facts import Errors, curves
-from heads.report.plots import DEPTHS, FEW, Point, Scale, by_age, cost, curve, density, enough_rows, key, spread
+from heads.report.plots import DEPTHS, FEW, Point, Scale, by_age, cost, curve, density, key, least_rows, spread
 from tests.heads.report.small import HISTORY, NET
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -63,6 +63,11 @@ def test_density_counts_rows_and_is_darkest_where_most_are():
     assert "102 rows" in plot.about
 
 
+def test_few_rows_are_as_dark_as_the_most():
+    plot = density(pd.Series([10.5, 50.5]), pd.Series([10.5, 50.5]), title="net", what="age", ends=(0, 100))
+    assert squares(plot, DEPTHS - 1) == 2
+
+
 def test_values_beyond_the_axes_are_drawn_at_their_edge():
     plot = density(pd.Series([0.0, 100]), pd.Series([-20.0, 130]), title="", what="age", ends=(0, 100))
     assert sum(squares(plot, depth) for depth in range(DEPTHS)) == 2
@@ -83,7 +88,8 @@ def test_bins_of_few_rows_are_not_drawn_but_counted():
 
 
 def test_where_all_bins_are_small_the_largest_are_drawn():
-    assert enough_rows(errors_of([1.0, 2.0], [3, 2])).tolist() == [True, False]
+    assert least_rows(errors_of([1.0, 2.0], [3, 2])) == 3
+    assert least_rows(errors_of([1.0, 2.0], [30, 2])) == FEW
 
 
 def test_larger_errors_stand_higher():
@@ -112,6 +118,14 @@ def test_names_of_equal_points_do_not_stand_on_each_other():
     points = [Point(5, 4.0, "a", 0), Point(5, 4.0, "b", 1), Point(5, 4.0, "c", 2)]
     places = [label.y for label in cost(points, title="age", metric="mae").labels if label.look == "name"]
     assert min(np.diff(places)) >= 13
+
+
+def test_name_too_long_for_the_plot_is_cut():
+    (label,) = [
+        label for label in cost([Point(5, 4.0, "x" * 99, 0)], title="", metric="mae").labels if label.look == "name"
+    ]
+    assert 10 < len(label.text) < 40
+    assert label.text.endswith("x…")
 
 
 def test_cheaper_stands_further_left_and_shares_are_per_cent():
