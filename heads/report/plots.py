@@ -46,13 +46,14 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Scale:
-    """Values low..high to units start..end, by their logarithm if `log`."""
+    """Values low..high to units start..end, by their logarithm if `log`; `whole` values have whole ticks."""
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    whole: bool = False
 
     def __call__(self, value: float) -> float:
         """Where a value stands."""
@@ -65,7 +66,8 @@ class Scale:
     def ticks(self, *, percent: bool = False) -> list[tuple[float, str]]:
         """Round values within the scale, about five, and how to write them."""
         values = _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high)
-        return [(value, f"{value * 100:.4g}%" if percent else f"{value:.6g}") for value in values]
+        shown = [value for value in values if value == int(value)] if self.whole else values
+        return [(value, f"{value * 100:.4g}%" if percent else f"{value:.6g}") for value in shown]
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -156,7 +158,7 @@ def curve(course: pd.DataFrame, *, title: str, ends: tuple[float, float], percen
     course : of `heads.report.facts.curves`; "train_loss" is of training rows, all else of validation rows.
     ends : of the upright axis.
     """
-    x = Scale(1, max(float(course["round"].max()), 2), LEFT, WIDTH - 70)  # room for the names of the lines
+    x = Scale(1, max(float(course["round"].max()), 2), LEFT, WIDTH - 70, whole=True)  # room for the lines' names
     up = Scale(*ends, HEIGHT - BOTTOM, TOP)
     frame, labels = _axes(x, up, x_label="round", y_label="", percent=percent)
     shapes, names = list(frame), []

@@ -48,6 +48,11 @@ def test_ticks_are_written_as_people_write_them():
     assert [text for _, text in Scale(3, 60, 0, 1, log=True).ticks()] == ["5", "10", "20", "50"]
 
 
+def test_rounds_are_counted_in_whole_numbers():
+    assert [text for _, text in Scale(1, 15, 0, 1, whole=True).ticks()] == ["5", "10", "15"]
+    assert [text for _, text in Scale(1, 2, 0, 1, whole=True).ticks()] == ["1", "2"]
+
+
 def test_spread_holds_all_values_with_room_and_is_never_empty():
     assert spread([1, 2, np.nan]) == (pytest.approx(0.92), pytest.approx(2.08))
     assert spread([1, 2], zero=True)[0] == 0
