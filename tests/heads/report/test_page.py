@@ -20,7 +20,7 @@ from tests.cli import ROOT
 from tests.heads.report.small import AGE, comparison_of, dataset_of, facts_of, people, predicted, run_of, whole
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;{{ 7 * 7 }}"
-VOID = {"meta", "img", "path", "br", "link", "input"}
+VOID = {"meta", "img", "path", "br", "link", "input", "wbr"}
 
 
 class Page(HTMLParser):
