@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from embedder.store import EmbeddingStore
     from heads.compare import Comparison
     from heads.dataset import AnySpec, Dataset, Rows
+    from heads.report.run import Run
     from heads.tasks import Task
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
@@ -240,10 +242,17 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
-@click.option("-o", "--output", type=_PATH, required=True, help="Folder for results.csv, summary.json and split.csv.")
+@click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, not only their names.")
+@click.option("-o", "--output", type=_PATH, required=True, help="Folder for report.html, results.csv and the rest.")
 @_task_options
 def compare(
-    manifest: Path, names: tuple[str, ...], heads: tuple[str, ...], test_path: Path | None, output: Path, **options: Any
+    manifest: Path,
+    names: tuple[str, ...],
+    heads: tuple[str, ...],
+    test_path: Path | None,
+    pictures: bool,
+    output: Path,
+    **options: Any,
 ) -> None:
     """Compare backbones and heads on the rows of MANIFEST: same rows, same folds, one table.
 
@@ -251,15 +260,19 @@ def compare(
     folds. The dummy predicts the median or the most frequent class: a head must beat it. Finished parts are kept in
     OUTPUT, so a stopped comparison is continued by the same command.
 
+    OUTPUT then holds report.html (open it in a browser; it names the images of the worst mistakes) and report.md, which
+    names none, results.csv, summary.json and split.csv.
+
     \b
     Examples:
       faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
-      faceprobe compare manifest.csv --store store --backbone MobileFaceNet+Dlib -o runs/both
+      faceprobe compare manifest.csv --store store --backbone MobileFaceNet+Dlib --pictures -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
     """
     from heads.compare import cells_of
     from heads.compare import compare as run
+    from heads.report.write import PAGE, write_report
     from heads.table import backbone_facts, format_table
 
     if output.exists() and not output.is_dir():
@@ -270,6 +283,10 @@ def compare(
         comparison = run(cells, data, output, seed=options["seed"], on_progress=on_progress)
     backbones = backbone_facts(store, specs)
     _write_comparison(output, comparison, data, backbones)
+    places = {"command": shlex.join(["faceprobe", *sys.argv[1:]])}
+    places |= {"manifest": str(manifest), "store": str(options["store_path"])}
+    places |= {"test manifest": str(test_path)} if test_path else {}
+    write_report(output, comparison, data, _run(tasks, backbones, options, places), pictures=pictures)
     _print_rows(data)
     click.echo("\n" + format_table(comparison.of_folds, comparison.cells, backbones))
     if data.test is not None:
@@ -282,6 +299,18 @@ def compare(
             click.echo(f"\n{head} does not learn {', '.join(left)}")
     reused = f", {comparison.reused} of {len(cells)} cells from an earlier run" if comparison.reused else ""
     click.echo(f"\n± is the standard deviation over folds. Written to {output}{reused}")
+    click.echo(f"{output / PAGE} shows more" + (", and faces: keep it as you keep the pictures" if pictures else ""))
+
+
+def _run(
+    tasks: "list[Task]", backbones: dict[str, Any], options: dict[str, Any], places: dict[str, str] | None = None
+) -> "Run":
+    """What a report says beside its figures."""
+    from data.labels import parse_age_groups
+    from heads.report.run import Run
+
+    groups = parse_age_groups(options["age_groups"])
+    return Run(tasks, groups, backbones, options["seed"], time.strftime("%Y-%m-%d", time.gmtime()), places or {})
 
 
 def _dataset(
@@ -371,7 +400,7 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
 def train(manifest: Path, name: str, head: str, output: Path, **options: Any) -> None:
     """Train heads on the embeddings of MANIFEST and write them as a bundle, with a model card.
 
-    A bundle is safetensors and JSON: no code is stored in it, and none is run when it is loaded.
+    A bundle is safetensors, JSON and a page: no code is stored in it, and none is run when it is loaded.
 
     \b
     Examples:
@@ -380,23 +409,24 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     """
     from embedder.backbone import resolve_backbone
     from heads.dataset import Concatenation
+    from heads.report.write import PAGE
     from heads.table import backbone_facts, format_table
     from heads.train import train as run
 
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     if isinstance(spec, Concatenation):
         raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
-    file = None if store.find(name) else resolve_backbone(name).weights
+    file = None if store.find(name) else resolve_backbone(name).own_file
+    backbones = backbone_facts(store, [spec])
+    asked = {"head": head, "seed": options["seed"], "backbone_file": file, "run": _run(tasks, backbones, options)}
     with _progress("training", "task", total=len(tasks)) as on_progress:
-        seed = options["seed"]
-        training = run(spec, tasks, data, output, head=head, seed=seed, backbone_file=file, on_progress=on_progress)
+        training = run(spec, tasks, data, output, **asked, on_progress=on_progress)
     _print_rows(data)
-    click.echo(
-        "\n" + format_table(training.comparison.of_folds, training.comparison.cells, backbone_facts(store, [spec]))
-    )
+    click.echo("\n" + format_table(training.comparison.of_folds, training.comparison.cells, backbones))
     click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {options['folds']} folds")
     click.echo(
-        f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card"
+        f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card, "
+        f"its {PAGE} shows more"
     )
     if spec.recorded["runtime"] == "onnx" and not file:
         click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone FILE.onnx")

@@ -3,6 +3,7 @@
     bundle/
       SHA256SUMS          of the files below; `sha256sum -c SHA256SUMS` checks them too
       README.md           the model card
+      report.html         what was measured, with plots; bundles of older versions have none
       bundle.json         embedding settings, tasks, shape of the nets, and the facts of the card
       heads.safetensors   the nets' arrays
       backbone.onnx       the backbone's weights, where they are an ONNX file of the user's own
@@ -36,7 +37,9 @@ FORMAT = "faceprobe bundle"
 VERSION = 1
 
 _SUMS, _CARD, _MAIN, _ARRAYS, _BACKBONE = "SHA256SUMS", "README.md", "bundle.json", "heads.safetensors", "backbone.onnx"
-_NAMES = (_CARD, _MAIN, _ARRAYS, _BACKBONE)
+_PAGE = "report.html"
+_NAMES = (_CARD, _PAGE, _MAIN, _ARRAYS, _BACKBONE)
+_OPTIONAL = (_PAGE, _BACKBONE)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Bundle:
         )
 
 
-def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> Bundle:
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str, page: str = "") -> Bundle:
     """Write a bundle, replacing a bundle that is there; the new one appears whole or not at all.
 
     Parameters
@@ -125,6 +128,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
     bundle : what to save; `backbone_file` is copied into it.
     path : folder to create.
     card : text of README.md.
+    page : text of report.html, if there is to be one.
 
     Raises
     ------
@@ -136,7 +140,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str) -> B
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        _write_files(bundle, work, card=card)
+        _write_files(bundle, work, card=card, page=page)
         _replace_folder(work, target)
     except OSError as error:
         raise BundleError(
@@ -162,7 +166,7 @@ def _replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_files(bundle: Bundle, folder: Path, *, card: str) -> None:
+def _write_files(bundle: Bundle, folder: Path, *, card: str, page: str) -> None:
     from safetensors.numpy import save
 
     parts = [net.to_arrays() for net in bundle.nets]
@@ -176,6 +180,8 @@ def _write_files(bundle: Bundle, folder: Path, *, card: str) -> None:
         "facts": bundle.facts,
     }
     contents = {_CARD: card.encode(), _MAIN: json.dumps(main, indent=1).encode(), _ARRAYS: save(arrays)}
+    if page:
+        contents[_PAGE] = page.encode()
     if bundle.backbone_file:
         contents[_BACKBONE] = bundle.backbone_file.read_bytes()
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
@@ -237,7 +243,7 @@ def _verified(folder: Path) -> str:
         raise BundleError(f"no bundle at {folder} (no {_SUMS} in it): make one with `train`") from None
     lines = (line.partition("  ") for line in sums.decode("ascii", "replace").splitlines())
     listed = {name: digest for digest, _, name in lines}
-    required = set(_NAMES) - {_BACKBONE}
+    required = set(_NAMES) - set(_OPTIONAL)
     as_written = "".join(f"{digest}  {name}\n" for name, digest in listed.items()).encode()
     if sums != as_written or not required <= set(listed) <= set(_NAMES):
         raise BundleError(f"{folder / _SUMS} must list {', '.join(sorted(required))}: train the bundle again")

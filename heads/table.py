@@ -1,11 +1,13 @@
 """Results as people read them: mean and spread over folds, one row per backbone and head."""
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore
 from heads.dataset import AnySpec, parts_of
 
@@ -23,6 +25,10 @@ COLUMNS = {
     "accuracy_from_14": ("from 14 up", "{:.1%}"),
 }
 
+COSTS = ("embed ms", "dim", "MB")
+
+SEEDED_MARK = "†"  # follows the name of a backbone whose weights were drawn at random, wherever it stands
+
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation (n - 1) over folds of every metric.
@@ -38,7 +44,14 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def backbone_facts(store: EmbeddingStore, specs: Iterable[AnySpec]) -> dict[str, dict[str, Any]]:
-    """What a table says of each backbone beside accuracy: milliseconds per image to embed, numbers per row, bytes."""
+    """What is said of each backbone beside its figures, by its name.
+
+    Returns
+    -------
+    dict of str to dict : fingerprint, embed_ms (milliseconds per image), dim (numbers per row), weights_bytes, licence,
+        seeded (whether weights were drawn at random instead of trained), and parts: what each backbone of a
+        concatenation, else the one itself, was recorded with.
+    """
     return {
         spec.name: {
             "fingerprint": spec.fingerprint,
@@ -46,13 +59,51 @@ def backbone_facts(store: EmbeddingStore, specs: Iterable[AnySpec]) -> dict[str,
             "dim": math.prod(spec.dim),
             "weights_bytes": sum(part.recorded["weights_bytes"] for part in parts_of(spec)),
             "licence": "; ".join(dict.fromkeys(part.recorded["licence"] for part in parts_of(spec))),
+            "seeded": any(map(_is_seeded, parts_of(spec))),
+            "parts": [_part(part) for part in parts_of(spec)],
         }
         for spec in specs
     }
 
 
-def format_table(results: pd.DataFrame, cells: pd.DataFrame, backbones: dict[str, dict[str, Any]]) -> str:
+def _part(spec: EmbeddingSpec) -> dict[str, Any]:
+    """One backbone, as it must be to give the same embeddings."""
+    return {
+        "name": spec.name,
+        "fingerprint": spec.fingerprint,
+        "weights_sha256": spec.weights_sha256,
+        "licence": spec.recorded["licence"],
+        "library": spec.recorded.get("library", "unknown"),
+        "seeded": _is_seeded(spec),
+    }
+
+
+def _is_seeded(spec: EmbeddingSpec) -> bool:
+    return spec.recorded.get("seeded") is not None
+
+
+def marked(backbone: str, backbones: Mapping[str, Mapping[str, Any]]) -> str:
+    """A backbone's name, with SEEDED_MARK if its weights are random; `backbones` as of `backbone_facts`."""
+    return f"{backbone} {SEEDED_MARK}" if backbone in backbones and backbones[backbone]["seeded"] else backbone
+
+
+def seeded_note(backbones: Mapping[str, Mapping[str, Any]]) -> str:
+    """What SEEDED_MARK means, in one sentence; nothing where no backbone bears it."""
+    parts = [part for facts in backbones.values() for part in facts["parts"]]
+    names = [*dict.fromkeys(part["name"] for part in parts if part["seeded"])]
+    if not names:
+        return ""
+    architectures = dict.fromkeys(re.sub(r" seeded:\d+", "", name) for name in names)
+    return (
+        f"{SEEDED_MARK} {', '.join(names)}: weights drawn at random, not trained; "
+        f"figures say nothing about {', '.join(architectures)}"
+    )
+
+
+def format_table(results: pd.DataFrame, cells: pd.DataFrame, backbones: Mapping[str, Mapping[str, Any]]) -> str:
     """The comparison as text: a block per task with its own metrics, a line per backbone and head.
+
+    Backbones whose weights are random are marked, and a last line says so.
 
     Parameters
     ----------
@@ -64,30 +115,32 @@ def format_table(results: pd.DataFrame, cells: pd.DataFrame, backbones: dict[str
     for task in summary["task"].unique():
         own = summary[summary["task"] == task]
         metrics = [metric for metric in COLUMNS if metric in set(own["metric"])]
-        header = [str(task), "head", *(COLUMNS[metric][0] for metric in metrics), "train s", "embed ms", "dim", "MB"]
+        header = [str(task), "head", *(COLUMNS[metric][0] for metric in metrics), "train s", *COSTS]
         lines = [header]
         for backbone, head in own[["backbone", "head"]].drop_duplicates().itertuples(index=False):
             cell = own[(own["backbone"] == backbone) & (own["head"] == head)].set_index("metric")
             timing = cells[(cells["task"] == task) & (cells["backbone"] == backbone) & (cells["head"] == head)]
-            values = [_value(metric, *cell.loc[metric, ["mean", "spread"]]) for metric in metrics]
-            lines.append(
-                [backbone, head, *values, f"{timing['seconds'].iloc[0]:.1f}", *_backbone(backbones.get(backbone))]
-            )
+            values = [figure(metric, *cell.loc[metric, ["mean", "spread"]]) for metric in metrics]
+            name, seconds = marked(backbone, backbones), f"{timing['seconds'].iloc[0]:.1f}"
+            lines.append([name, head, *values, seconds, *costs(backbones.get(backbone))])
         blocks.append(_aligned(lines))
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, *filter(None, [seeded_note(backbones)])])
 
 
-def _value(metric: str, mean: float, spread: float) -> str:
+def figure(metric: str, mean: float, spread: float = math.nan) -> str:
+    """A metric as people read it, with its spread where there is one."""
     form = COLUMNS[metric][1]
     if math.isnan(mean):
         return "-"
     return form.format(mean) if math.isnan(spread) else f"{form.format(mean)} ± {form.format(spread).lstrip('+')}"
 
 
-def _backbone(facts: dict[str, Any] | None) -> list[str]:
+def costs(facts: Mapping[str, Any] | None) -> list[str]:
+    """The fields of COSTS for a backbone; dashes for the dummy, which has none."""
     if facts is None:
         return ["-", "-", "-"]
-    return [f"{facts['embed_ms']:.1f}", f"{facts['dim']:,}", f"{facts['weights_bytes'] / 1e6:.1f}"]
+    milliseconds = "-" if math.isnan(facts["embed_ms"]) else f"{facts['embed_ms']:.1f}"
+    return [milliseconds, f"{facts['dim']:,}", f"{facts['weights_bytes'] / 1e6:.1f}"]
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

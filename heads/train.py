@@ -14,6 +14,8 @@ from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
 from heads.net import together
+from heads.report.run import Run
+from heads.report.write import bundle_page
 from heads.table import summarise
 from heads.tasks import Task
 
@@ -41,6 +43,7 @@ def train(
     head: str = "dense",
     seed: int = 0,
     backbone_file: Path | None = None,
+    run: Run | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> Training:
     """Train the heads of all tasks and save them as a bundle.
@@ -51,6 +54,7 @@ def train(
     Parameters
     ----------
     backbone_file : weights that go into the bundle: `BackboneSpec.own_file`.
+    run : what report.html says beside the figures; the bundle has no such page without it.
     on_progress : called with the number of tasks trained since the last call.
 
     Raises
@@ -83,7 +87,8 @@ def train(
         "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
     bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
-    return Training(save_bundle(bundle, path, card=model_card(bundle)), comparison)
+    page = bundle_page(comparison, data, run) if run else ""
+    return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
 
 
 def model_card(bundle: Bundle) -> str:

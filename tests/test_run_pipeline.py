@@ -189,6 +189,32 @@ def test_compare_writes_what_it_prints(world):
     assert summary["split"]["hash"][:16] in world.compare.out
 
 
+def test_compare_writes_a_report_that_says_how_to_make_it_again(world):
+    page = (world.place / "run" / "report.html").read_text("utf-8")
+    text = (world.place / "run" / "report.md").read_text("utf-8")
+    assert f"{world.place / 'run' / 'report.html'} shows more" in world.compare.out
+    summary = json.loads((world.place / "run" / "summary.json").read_text())
+    for word in (f"--store {world.store} --backbone {world.backbone}", summary["split"]["hash"]):
+        assert word in page
+        assert word in text
+    names = pd.read_csv(world.manifest)["image_id"]
+    assert any(name in page for name in names)
+    assert not any(name in text for name in names)
+    assert "<img" not in page
+
+
+def test_faces_are_on_the_page_only_when_asked_for_and_that_is_said(world):
+    done = faceprobe(*world.compare_words, "--pictures")
+    assert "shows more, and faces: keep it as you keep the pictures" in done.out
+    assert '<img src="data:image/jpeg;base64,' in (world.place / "run" / "report.html").read_text("utf-8")
+
+
+def test_page_of_a_bundle_names_no_image_and_no_place(world):
+    page = (world.bundle / "report.html").read_text("utf-8")
+    assert str(world.place) not in page
+    assert not any(name in page for name in pd.read_csv(world.manifest)["image_id"])
+
+
 def test_copies_of_an_image_are_never_on_both_sides(world):
     split = pd.read_csv(world.place / "run" / "split.csv")
     roles = split.set_index("image_id").filter(like="fold_")
@@ -200,7 +226,7 @@ def test_second_compare_trains_nothing_and_prints_the_same(world):
     again = faceprobe(*world.compare_words)
     assert again.code == 0
     assert "5 of 5 cells from an earlier run" in again.out
-    assert again.out.splitlines()[:-1] == world.compare.out.splitlines()[:-1]
+    assert again.out.splitlines()[:-2] == world.compare.out.splitlines()[:-2]
 
 
 # train and score
@@ -208,7 +234,7 @@ def test_second_compare_trains_nothing_and_prints_the_same(world):
 
 def test_bundle_is_data_and_its_card_says_how_good_it_is(world):
     assert sorted(os.listdir(world.bundle)) == [
-        *("README.md", "SHA256SUMS", "backbone.onnx", "bundle.json", "heads.safetensors")
+        *("README.md", "SHA256SUMS", "backbone.onnx", "bundle.json", "heads.safetensors", "report.html")
     ]
     card = (world.bundle / "README.md").read_text()
     for said in [line.split(":")[0].split() for line in world.train.out.splitlines() if line.startswith("  ")]:

@@ -123,6 +123,25 @@ def test_id_changes_with_the_card_and_only_with_the_content(saved, tmp_path):
     assert save_bundle(make_bundle(), tmp_path / "reworded", card="# The card\n").id != own
 
 
+def test_page_is_a_file_of_the_bundle_like_the_others(saved, tmp_path):
+    bundle = save_bundle(make_bundle(), tmp_path / "paged", card="# A card\n", page="<p>page")
+    assert (tmp_path / "paged" / "report.html").read_text() == "<p>page"
+    assert sorted(contents(tmp_path / "paged")) == sorted([*FILES, "report.html"])
+    assert bundle.id != load_bundle(saved).id
+    (tmp_path / "paged" / "report.html").write_text("<p>other")
+    with pytest.raises(BundleError, match=r"report\.html was altered"):
+        load_bundle(tmp_path / "paged")
+    (tmp_path / "paged" / "report.html").unlink()
+    with pytest.raises(BundleError, match=r"report\.html"):
+        load_bundle(tmp_path / "paged")
+
+
+def test_bundle_with_a_page_is_replaced_by_one_without(saved):
+    save_bundle(make_bundle(), saved, card="", page="<p>page")
+    save_bundle(make_bundle(), saved, card="")
+    assert sorted(contents(saved)) == FILES
+
+
 def test_predict_gives_the_columns_of_the_tasks_asked_for(saved):
     bundle = load_bundle(saved)
     everything = bundle.predict(vectors())

@@ -1,14 +1,18 @@
 """What people read: mean and spread, to the character."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from heads.table import backbone_facts, format_table, summarise
+from heads.dataset import Concatenation
+from heads.table import backbone_facts, costs, format_table, seeded_note, summarise
+from tests.fakes import fake_backbone
 
-FAKE = {"embed_ms": 12.345, "dim": 16384, "weights_bytes": 12_300_000}
+FAKE = {"embed_ms": 12.345, "dim": 16384, "weights_bytes": 12_300_000, "seeded": False, "parts": []}
 
 
 def results_of(rows) -> pd.DataFrame:
@@ -87,3 +91,53 @@ def test_facts_of_backbones_come_from_the_store(world):
     assert (fake["dim"], fake["weights_bytes"], fake["licence"]) == (12, 0, "ours")
     assert fake["fingerprint"] == world.specs[0].fingerprint
     assert fake["embed_ms"] == 1000 * world.store.seconds_per_row(fake["fingerprint"]) > 0
+    assert not fake["seeded"]
+    assert fake["parts"] == [
+        {
+            "name": "fake",
+            "fingerprint": fake["fingerprint"],
+            "weights_sha256": "fa" * 32,
+            "licence": "ours",
+            "library": "unknown",
+            "seeded": False,
+        }
+    ]
+
+
+def test_backbone_is_seeded_if_any_of_its_parts_is():
+    trained = fake_backbone().spec
+    recorded = {**trained.recorded, "seeded": 0}  # seed 0 is a seed
+    seeded = replace(trained, name="net seeded:0", weights_sha256="00" * 32, recorded=recorded)
+    both = Concatenation((trained, seeded))
+    store = SimpleNamespace(seconds_per_row=lambda fingerprint: 0.001)
+    facts = backbone_facts(store, [trained, seeded, both])
+    assert [each["seeded"] for each in facts.values()] == [False, True, True]
+    assert [part["seeded"] for part in facts["fake+net seeded:0"]["parts"]] == [False, True]
+    assert facts["fake+net seeded:0"]["embed_ms"] == 2
+
+
+def seeded_facts(name: str) -> dict:
+    return {**FAKE, "seeded": True, "parts": [{"name": name, "seeded": True}]}
+
+
+def test_seeded_backbone_is_marked_in_the_table_and_explained_below_it():
+    results = results_of([("age", "-", "dummy", "mae", [9]), ("age", "ArcFace seeded:0", "dense", "mae", [4])])
+    table = format_table(results, cells_for(results), {"ArcFace seeded:0": seeded_facts("ArcFace seeded:0")})
+    _, dummy, net, _, note = table.splitlines()
+    assert net.startswith("ArcFace seeded:0 †  dense")
+    assert "†" not in dummy
+    assert note == ("† ArcFace seeded:0: weights drawn at random, not trained; figures say nothing about ArcFace")
+
+
+def test_every_seeded_part_is_named_once_in_the_note():
+    names = ["ArcFace seeded:0", "Facenet seeded:1"]
+    both = {**FAKE, "seeded": True, "parts": [{"name": name, "seeded": True} for name in names]}
+    mixed = {**both, "parts": [{"name": "fake", "seeded": False}, *both["parts"]]}
+    note = seeded_note({names[0]: seeded_facts(names[0]), "+".join(names): both, "mixed": mixed})
+    assert note.startswith("† ArcFace seeded:0, Facenet seeded:1: weights")
+    assert note.endswith("nothing about ArcFace, Facenet")
+    assert seeded_note({"fake": FAKE}) == ""
+
+
+def test_unknown_cost_is_a_dash():
+    assert costs({**FAKE, "embed_ms": math.nan}) == ["-", "16,384", "12.3"]

@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 
 from data.errors import BundleError
+from data.labels import AGE_GROUPS
 from data.manifest import Manifest
 from heads.bundle import load_bundle
 from heads.compare import TEST, cells_of, compare
 from heads.dataset import make_dataset
 from heads.metrics import mae
 from heads.net import HeadError
+from heads.report.run import Run
+from heads.table import backbone_facts
 from heads.tasks import make_tasks
 from heads.train import train
 
@@ -23,7 +26,10 @@ from heads.train import train
 def linear(world, tmp_path_factory):
     """Return what `train` made of the linear head, and where."""
     path = tmp_path_factory.mktemp("train") / "bundle"
-    return SimpleNamespace(path=path, training=train(world.specs[0], world.tasks, world.data, path, head="linear"))
+    backbones = backbone_facts(world.store, world.specs[:1])
+    run = Run(world.tasks, AGE_GROUPS["ten"], backbones, 0, "2001-02-03")
+    training = train(world.specs[0], world.tasks, world.data, path, head="linear", run=run)
+    return SimpleNamespace(path=path, training=training)
 
 
 def test_bundle_gives_the_figures_that_compare_gives_for_another_manifest(world, linear, tmp_path):
@@ -108,8 +114,24 @@ def test_figure_that_cannot_be_computed_is_null_in_json_and_a_dash_on_the_card(w
 
 def test_bundle_knows_nobody_it_was_trained_on(world, linear):
     written = b"".join(path.read_bytes() for path in linear.path.iterdir())
-    for column in ("sha256", "path"):
+    for column in ("sha256", "path", "image_id"):
         assert not any(value.encode() in written for value in world.data.rows.frame[column])
+
+
+def test_bundle_has_a_page_with_the_figures_of_its_card(linear):
+    page = (linear.path / "report.html").read_text("utf-8")
+    folds = linear.training.comparison.of_folds
+    mae = folds[(folds["task"] == "age") & (folds["metric"] == "mae")]["value"]
+    assert f"{mae.mean():.2f} ± {mae.std():.2f}" in page
+    assert page.count("<section") == 6  # results, three tasks, cost, how to repeat it; no mistakes: they name images
+
+
+def test_page_shows_the_curves_of_training(world, tmp_path):
+    run = Run(world.tasks[:1], AGE_GROUPS["ten"], backbone_facts(world.store, world.specs[:1]), 0, "2001-02-03")
+    train(world.specs[0], world.tasks[:1], world.data, tmp_path / "bundle", head="dense", run=run)
+    page = (tmp_path / "bundle" / "report.html").read_text("utf-8")
+    assert "Loss by round" in page
+    assert "MAE by round" in page
 
 
 def test_head_that_cannot_learn_a_task_is_refused_and_nothing_is_written(world, tmp_path):

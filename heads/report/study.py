@@ -1,0 +1,80 @@
+"""Study: one task's predictions with the order, the names and the looks of its models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from heads.compare import Comparison
+from heads.dataset import Dataset
+from heads.report.facts import DUMMY, Model, best_of_each, ranking, rows_of
+from heads.report.plots import STYLES
+from heads.report.run import Run
+from heads.table import marked
+from heads.tasks import Task
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the sections of one task are made from.
+
+    Attributes
+    ----------
+    task : whose.
+    rows : of `rows_of`.
+    ranked : the models, best first, the dummy as any other.
+    run : what is said beside the figures.
+    """
+
+    task: Task
+    rows: pd.DataFrame
+    ranked: Sequence[Model]
+    run: Run
+
+    @property
+    def shown(self) -> list[Model]:
+        """The best head of each backbone, best first: what plots show at once."""
+        return best_of_each(self.ranked)
+
+    @property
+    def others(self) -> list[Model]:
+        """The heads that are folded away."""
+        return [model for model in self.ranked if model not in self.shown and model != DUMMY]
+
+    def name(self, model: Model) -> str:
+        """A model in words, marked if its backbone is seeded."""
+        return "dummy" if model == DUMMY else f"{marked(model[0], self.run.backbones)}, {model[1]}"
+
+    def style(self, model: Model) -> int:
+        """How the plots of the whole report show a model's backbone."""
+        return [*self.run.backbones].index(model[0]) % STYLES
+
+    @property
+    def measure(self) -> str:
+        """What `error` of the rows is called when averaged."""
+        return "share wrong" if self.task.kind == "class" else "MAE"
+
+    def error(self, value: float) -> str:
+        """An averaged error as people read it."""
+        if pd.isna(value):
+            return "-"
+        return f"{value:.1%}" if self.task.kind == "class" else f"{value:.2f}"
+
+    def label(self, value: float) -> str:
+        """A label or a prediction as people read it: the name of a class, years, or a number."""
+        if self.task.kind == "class":
+            return str(self.task.classes[int(value)])
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+
+
+def studies_of(comparison: Comparison, data: Dataset, run: Run) -> list[Study]:
+    """A study of every task."""
+    return [
+        Study(
+            task,
+            rows_of(comparison.predictions, task, data.rows.frame),
+            ranking(comparison.of_folds, task),
+            run,
+        )
+        for task in run.tasks
+    ]

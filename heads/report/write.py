@@ -1,0 +1,33 @@
+"""Write a report: a page with plots, and Markdown with the same tables."""
+
+from pathlib import Path
+
+from data.files import PRIVATE, write_text
+from heads.compare import Comparison
+from heads.dataset import Dataset
+from heads.report.markdown import render_markdown
+from heads.report.page import render_page
+from heads.report.run import Run
+from heads.report.sections import report_of
+from heads.report.thumbnails import thumbnail
+
+PAGE, MARKDOWN = "report.html", "report.md"
+
+
+def write_report(folder: Path, comparison: Comparison, data: Dataset, run: Run, *, pictures: bool = False) -> None:
+    """Write PAGE and MARKDOWN into a folder.
+
+    The page names the images of the worst mistakes, so its owner alone may read it; the Markdown names none.
+
+    Parameters
+    ----------
+    pictures : whether the page also shows them.
+    """
+    report = report_of(comparison, data, run, picture=thumbnail if pictures else lambda path: "")
+    write_text(folder / PAGE, render_page(report), mode=PRIVATE)
+    write_text(folder / MARKDOWN, render_markdown(report))
+
+
+def bundle_page(comparison: Comparison, data: Dataset, run: Run) -> str:
+    """The page that goes into a bundle: it names no image."""
+    return render_page(report_of(comparison, data, run))

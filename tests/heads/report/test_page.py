@@ -1,0 +1,250 @@
+"""The page: escaped, self-contained, and fit for a phone, as a real browser sees it."""
+
+import functools
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from heads.report import page as page_module
+from heads.report.blocks import Block, Cell, Face, Headline, Key, Label, Plot, Report, Row, Section, Shape, Table
+from heads.report.page import render_page
+from heads.report.sections import report_of
+from heads.tasks import Task
+from tests.cli import ROOT
+from tests.heads.report.small import AGE, comparison_of, dataset_of, facts_of, people, predicted, run_of, whole
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;{{ 7 * 7 }}"
+VOID = {"meta", "img", "path", "br", "link", "input", "wbr"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes; refuses one that is not closed in its place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for found, attributes in self.elements if found == tag]
+
+
+@functools.cache
+def page_of(*, seeded: bool = False, **options) -> str:
+    """The page of a whole comparison, with faces that have no pictures."""
+    comparison, data, run = whole(test=True, **options)
+    if seeded:
+        name = options["net"]
+        run = replace(run, backbones={name: facts_of(name, seeded=True)})
+    return render_page(report_of(comparison, data, run, picture=lambda path: ""))
+
+
+# ---- what is in it
+
+
+def test_every_element_is_closed_and_ids_are_unique():
+    found = Page(page_of())
+    ids = Counter(attributes["id"] for _, attributes in found.elements if "id" in attributes)
+    assert set(ids.values()) == {1}
+    assert {a["href"].removeprefix("#") for a in found.all("a")} <= set(ids)
+
+
+def test_contents_lead_to_every_section():
+    found = Page(page_of())
+    assert [a["href"] for a in found.all("a")] == [f"#{section['id']}" for section in found.all("section")]
+    assert len(found.all("section")) == 8
+
+
+def test_nothing_is_fetched_and_nothing_runs():
+    text = page_of()
+    found = Page(text)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in found.elements}
+    for tag, attributes in found.elements:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/jpeg;base64,")), tag
+    assert not re.search(r"url\(|@import|https?://", text)
+    (policy,) = [meta["content"] for meta in found.all("meta") if "Policy" in meta.get("http-equiv", "")]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def test_every_plot_says_in_words_what_it_shows():
+    plots = [attributes for attributes in Page(page_of()).all("svg") if "aria-hidden" not in attributes]
+    assert len(plots) > 10
+    assert all(plot["role"] == "img" and len(plot["aria-label"]) > 10 and "viewbox" in plot for plot in plots)
+
+
+def test_figures_of_the_table_are_on_the_page():
+    comparison, data, run = whole()
+    report = report_of(comparison, data, run)
+    text = Page(render_page(report)).text
+    for table in report.sections[0].blocks[0].tables:
+        for row in table.rows:
+            assert all(cell.text in text for cell in row.cells)
+
+
+def hostile_report() -> Report:
+    """A report in which every text is hostile."""
+    h = HOSTILE
+    cells = (Cell(h, best=True, badge=h), Cell(h, share=0.9))
+    plot = Plot(h, h, (Shape("M0 0", h),), (Label(1, 2, h), Label(1, 2, h, look="axis up")), 10, 10)
+    block = Block(
+        h, h, h, (Key((Shape("M0 0", h),), h),), (plot,), (Table(h, (h, h), (Row(cells),)),), (Face(h, h, h, h),)
+    )
+    section = Section(h, "a", (block, Block(h, more=block)))
+    return Report(h, h, (Headline(h, h, h, h),), (h,), (section,))
+
+
+def test_every_text_is_escaped_wherever_it_stands():
+    text = render_page(hostile_report())
+    found = Page(text)
+    assert "script" not in {tag for tag, _ in found.elements}
+    assert not [attributes for attributes in found.all("img") if "onerror" in attributes]
+    assert "49" not in text
+    assert text.count("&lt;script&gt;") == text.count("alert(1)") > 20
+
+
+def test_names_from_manifests_and_backbones_are_escaped():
+    task = Task("<b>task</b>", "x", "class", ("<script>class</script>", "b"))
+    net = ("<i>net</i>", "dense")
+    predictions = predicted(task, net, [0, 1, 0, 1], [1, 1, 1, 1]).assign(image_id=["<u>0", "<u>1", "<u>2", "<u>3"])
+    data = dataset_of(people(4).assign(image_id=predictions["image_id"]))
+    run = run_of([task], [net[0]], paths={"command": "<s>"})
+    text = render_page(report_of(comparison_of(predictions, tasks=[task]), data, run, picture=lambda path: ""))
+    for name in ("<b>task", "<script>", "<i>net", "<u>", "<s>"):
+        assert name not in text
+        assert name.replace("<", "&lt;").replace(">", "&gt;") in text
+
+
+def test_seeded_weights_are_marked_wherever_their_backbone_is_named():
+    found = Page(page_of(seeded=True, net="ArcFace seeded:0"))
+    assert [p["class"] for p in found.all("p") if "class" in p].count("warning") == 1
+    assert "† ArcFace seeded:0: weights drawn at random, not trained; figures say nothing about ArcFace" in found.text
+    named = [match.end() for match in re.finditer("ArcFace seeded:0", found.text)]
+    assert len(named) > 30
+    unmarked = {found.text[end : end + 2] for end in named} - {" †"}
+    assert unmarked == {": "}  # in the warning itself
+    badges = [span for span in found.all("span") if span.get("class") == "badge"]
+    assert len(badges) == 2 * 2 * 4 + 1  # two heads, in both tables of four tasks; and how to repeat
+
+
+def test_trained_weights_bear_no_mark():
+    found = Page(page_of())
+    assert "†" not in found.text
+    assert not [span for span in found.all("span") if span.get("class") == "badge"]
+
+
+# ---- shapes it must bear
+
+
+@pytest.mark.parametrize("n", [24, 700])
+def test_page_is_small_whatever_the_number_of_rows(n):
+    assert len(page_of(n=n)) < 300_000
+
+
+def test_one_task_one_backbone_and_four_people_make_a_page():
+    comparison = comparison_of(predicted(AGE, ("net", "dense"), [1, 50, 99, 7], [2, 49, 98, 7]), tasks=[AGE])
+    found = Page(render_page(report_of(comparison, dataset_of(people(4)), run_of([AGE]), picture=lambda path: "")))
+    assert [section["id"] for section in found.all("section")] == ["results", "task-1", "cost", "mistakes", "repeat"]
+
+
+# ---- in a browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *(
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--enable-logging=stderr",
+        "--hide-scrollbars",
+        "--dump-dom",
+    ),
+]
+PROBE = """
+<script>
+addEventListener("load", () => {
+  const seen = [...document.querySelectorAll("section")].filter(each => each.getBoundingClientRect().height > 40);
+  const wide = [...document.querySelectorAll("svg text")].filter(each => {
+    const own = each.getBoundingClientRect(), box = each.closest("svg").getBoundingClientRect();
+    return own.left < box.left - 1 || own.right > box.right + 1;
+  });
+  const small = [...document.querySelectorAll("svg text")].map(each =>
+    11.5 * each.closest("svg").getBoundingClientRect().width / each.closest("svg").viewBox.baseVal.width);
+  parent.document.title = JSON.stringify([innerWidth, document.documentElement.scrollWidth, seen.length, wide.length,
+    Math.floor(Math.min(...small))]);
+});
+</script>
+"""
+
+
+def seen(tmp_path: Path, text: str, width: int) -> list[int]:
+    """Width of the window and of the page, sections seen, letters outside their plot, size of the smallest in pixels.
+
+    The page is framed: a window of Chromium's own has a least width. Its policy would forbid the probe.
+    """
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    probed = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', PROBE, text)
+    framed = probed.replace("&", "&amp;").replace('"', "&quot;")
+    frame = f'<!doctype html><iframe style="border:0;width:{width}px;height:900px" srcdoc="{framed}"></iframe>'
+    (tmp_path / "frame.html").write_text(frame, "utf-8")
+    words = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000"]
+    done = subprocess.run([*words, f"file://{tmp_path / 'frame.html'}"], capture_output=True, text=True, timeout=60)
+    assert "CONSOLE" not in done.stderr
+    return [int(number) for number in re.findall(r"<title>\[(.*?)\]", done.stdout)[0].split(",")]
+
+
+LONG = "a-backbone-with-a-name-that-somebody-thought-was-a-good-idea-at-the-time-v2-final(1)"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("net", ["net", LONG], ids=["short", "long"])
+def test_page_fits_the_window_with_all_its_sections(tmp_path, width, net):
+    inner, scrolled, sections, outside, letters = seen(tmp_path, page_of(net=net), width)
+    assert (inner, scrolled, sections, outside) == (width, width, 8, 0)
+    assert letters >= 9
+
+
+def test_page_asks_for_nothing_and_its_policy_lets_its_style_and_pictures_through(tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    (tmp_path / "page.html").write_text(page_of(), "utf-8")
+    words = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path / 'page.html'}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "CONSOLE" not in done.stderr  # where a refusal by the policy would stand
+    assert "</html>" in done.stdout
+
+
+# ---- what it is made from
+
+
+def test_template_and_style_are_shipped_with_the_package():
+    folder = Path(page_module.__file__).parent
+    others = {path.suffix for path in folder.iterdir() if path.suffix not in (".py", "") and path.is_file()}
+    shipped = (ROOT / "setup.cfg").read_text().partition("heads.report =")[2].split("[")[0].split()
+    assert {f"*{suffix}" for suffix in others} == set(shipped)
