@@ -208,8 +208,8 @@ def test_network_is_found_by_name_in_deepfaces_folder(folder):
 
 
 def test_h5_file_is_taken_where_there_is_no_onnx_file(folder):
-    (folder / "facenet_weights.h5").write_bytes(b"")
-    assert resolve_backbone("Facenet").runtime == "keras"
+    (folder / "openface_weights.h5").write_bytes(b"an .h5 file, which is read when the first face comes")
+    assert resolve_backbone("OpenFace").runtime == "keras"
 
 
 def test_file_given_by_hand_gives_the_same_embeddings_under_a_licence_nobody_knows(folder, tmp_path):
@@ -277,8 +277,8 @@ def test_recalled_row_is_the_one_that_was_resolved(folder):
 
 
 def test_row_is_recalled_on_the_file_it_ran_on_though_another_is_preferred(folder):
-    (folder / "facenet_weights.h5").write_bytes(b"an .h5 file, which is read when the first face comes")
-    recorded = load_backbone("Facenet").spec
-    write_pooling_onnx(folder / "facenet_weights.onnx", side=160, dim=128)
-    assert resolve_backbone("Facenet").runtime == "onnx"
-    assert recall_backbone(recorded).weights == folder / "facenet_weights.h5"
+    (folder / "openface_weights.h5").write_bytes(b"an .h5 file, which is read when the first face comes")
+    recorded = load_backbone("OpenFace").spec
+    write_pooling_onnx(folder / "openface_weights.onnx", side=96, dim=128)
+    assert resolve_backbone("OpenFace").runtime == "onnx"
+    assert recall_backbone(recorded).weights == folder / "openface_weights.h5"
