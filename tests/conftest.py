@@ -1,7 +1,7 @@
 """What several test folders share: where the real data is, and small images drawn on the spot."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,11 @@ def utkface_dir(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def seeded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for XDG_CACHE_HOME: seeded weights are made there once for all tests."""
-    return tmp_path_factory.mktemp("cache")
+def seeded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder for XDG_CACHE_HOME: seeded weights, 360 MB of them, are made there once for all tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
