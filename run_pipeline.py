@@ -30,6 +30,9 @@ _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
+_weights_option = click.option(
+    "--weights", multiple=True, help="FILE or seeded:SEED in place of a backbone's own; NAME=FILE of several."
+)
 _max_failures_option = click.option(
     "--max-failures", type=_COUNT, default=0, show_default=True, help="Exit with 1 if more images than this fail."
 )
@@ -103,21 +106,34 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
 @cli.command(short_help="Embed images once, into a store.")
 @click.argument("source", type=_PATH)
-@click.option("--backbone", "names", multiple=True, required=True, help="Dlib, pixels, or an .onnx file; repeatable.")
+@click.option(
+    "--backbone", "names", multiple=True, required=True, help="ArcFace, Facenet, Dlib ... or an .onnx file; repeatable."
+)
+@_weights_option
 @click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
 @_max_failures_option
 @click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
-def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures: int, log_json: Path | None) -> None:
+def extract(
+    source: Path,
+    names: tuple[str, ...],
+    weights: tuple[str, ...],
+    store_path: Path,
+    max_failures: int,
+    log_json: Path | None,
+) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
 
     Each image is read once for all backbones, and gets one status. What the store already holds is not computed
     again, so a stopped run is continued by the same command.
 
-    An ONNX file needs a sidecar FILE.json beside it, or its settings after commas.
+    An ONNX file needs a sidecar FILE.json beside it, or its settings after commas. `faceprobe weights list` shows the
+    named backbones and which of them work now; --weights seeded:0 runs one on random numbers, for a dry run only.
 
     \b
     Examples:
-      faceprobe extract manifest.csv --backbone Dlib --backbone pixels --store store
+      faceprobe extract manifest.csv --backbone ArcFace --backbone Facenet --store store
+      faceprobe extract manifest.csv --backbone ArcFace --weights seeded:0 --store store
+      faceprobe extract manifest.csv --backbone ArcFace,normalization=base --backbone Dlib --store store
       faceprobe extract photos/ --backbone net.onnx --store store
       faceprobe extract photos/ --backbone net.onnx,channel_order=RGB,normalization=ArcFace --store store
 
@@ -127,13 +143,14 @@ def extract(source: Path, names: tuple[str, ...], store_path: Path, max_failures
     from data.manifest import list_images
     from embedder.backbone import load_backbone
     from embedder.extract import extract as run
+    from embedder.resolve import with_weights
     from embedder.store import open_store
 
     if log_json:
         _check_output(log_json)
     images, ignored = list_images(source)
     with contextlib.ExitStack() as stack:
-        backbones = [stack.enter_context(load_backbone(name)) for name in dict.fromkeys(names)]
+        backbones = [stack.enter_context(load_backbone(name)) for name in dict.fromkeys(with_weights(names, weights))]
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         report = run(images, backbones, store, on_progress=on_progress)
@@ -208,6 +225,7 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
 def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options by which `compare` and `train` choose rows and tasks."""
     options = [
+        _weights_option,
         click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store that `extract` filled."),
         click.option(
             "--task", "tasks", multiple=True, help="age, gender, ethnicity, age_group, any column; repeatable."
@@ -319,13 +337,14 @@ def _dataset(
     """What `compare` and `train` work on."""
     from data.labels import parse_age_groups
     from data.manifest import read_manifest
+    from embedder.resolve import with_weights
     from embedder.store import open_store
     from heads.dataset import find_specs, make_dataset
     from heads.tasks import make_tasks
 
     manifest = read_manifest(path)
     store = open_store(options["store_path"])
-    specs = find_specs(store, names)
+    specs = find_specs(store, with_weights(names, options["weights"]))
     tasks = make_tasks(
         options["tasks"],
         manifest.frame,
@@ -407,7 +426,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
       faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
-    from embedder.backbone import resolve_backbone
+    from embedder.resolve import resolve_backbone, with_weights
+    from embedder.spec import BACKBONES
     from heads.dataset import Concatenation
     from heads.report.write import PAGE
     from heads.table import backbone_facts, format_table
@@ -416,7 +436,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     if isinstance(spec, Concatenation):
         raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
-    file = None if store.find(name) else resolve_backbone(name).own_file
+    file = None if store.find(name) else resolve_backbone(*with_weights([name], options["weights"])).own_file
     backbones = backbone_facts(store, [spec])
     asked = {"head": head, "seed": options["seed"], "backbone_file": file, "run": _run(tasks, backbones, options)}
     with _progress("training", "task", total=len(tasks)) as on_progress:
@@ -428,8 +448,9 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
         f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card, "
         f"its {PAGE} shows more"
     )
-    if spec.recorded["runtime"] == "onnx" and not file:
-        click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone FILE.onnx")
+    if spec.recorded.get("given") and not file:
+        wanted = f"{spec.name},weights=FILE" if spec.name in BACKBONES else "FILE.onnx"
+        click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone {wanted}")
 
 
 @cli.command(short_help="Predict for a folder of images.")

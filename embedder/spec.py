@@ -61,6 +61,7 @@ class BackboneSpec:
 
 
 L2_NORMALIZED = "output, l2-normalized"
+SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
 _LETTERBOX = "whole picture, letterbox, bilinear"
 
 

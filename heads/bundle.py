@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.files import atomic_write
-from embedder.backbone import Backbone, load_backbone, recall_backbone, start_backbone
+from embedder.backbone import Backbone, load_backbone, start_backbone
+from embedder.resolve import recall_backbone
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from embedder.weights import sha256_of_file
 from heads.net import Net

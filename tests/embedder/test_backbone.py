@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data.errors import BackboneError
-from embedder.backbone import load_backbone, recall_backbone, resolve_backbone
+from embedder.backbone import load_backbone
+from embedder.resolve import recall_backbone, resolve_backbone
 from embedder.spec import BACKBONES, L2_NORMALIZED, EmbeddingSpec
 from tests.embedder.weight_files import h5_bytes
 from tests.fakes import fake_backbone, gradient, write_mean_colour_onnx, write_pooling_onnx

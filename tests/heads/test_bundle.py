@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BackboneError, BundleError, FaceprobeError
-from embedder.backbone import load_backbone, resolve_backbone
+from embedder.backbone import load_backbone
+from embedder.resolve import resolve_backbone
 from heads.bundle import Bundle, load_bundle, save_bundle
 from heads.net import Layer, Net
 from heads.tasks import Task
