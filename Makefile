@@ -1,8 +1,8 @@
-# Everything from nothing: `make install` builds .venv, `make test` also tests it.
+# Everything from nothing: `make install` builds .venv, `make demo` shows it at work, `make test` tests it.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test lint benchmark clean
+.PHONY: install demo test lint benchmark clean
 
 install: .venv/installed
 
@@ -14,6 +14,10 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# Everything on drawn faces; FETCH=1 downloads the pretrained weights of ArcFace and Facenet, ARGS="--images DIR" takes others.
+demo: install
+	$(BIN)/python run_pipeline.py demo $(if $(FETCH),--fetch) $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest

@@ -5,9 +5,10 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
+
+_DEMO_TASKS = ("age", "gender", "ethnicity")
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -51,7 +54,8 @@ def cli() -> None:
     """Turn frozen face-recognition backbones into face-attribute models.
 
     \b
-    The way through, from a folder of labelled faces to scores for another:
+    The way through, from a folder of labelled faces to scores for another; `demo` runs it all on drawn faces:
+      faceprobe demo
       faceprobe index faces/ --dataset utkface -o manifest.csv
       faceprobe weights fetch ArcFace
       faceprobe extract manifest.csv --backbone model.onnx --backbone Dlib --store store
@@ -610,6 +614,69 @@ def weights_verify() -> None:
     click.echo(f"{_count(len(checks), 'file')} in {weights_folder()}")
     if any(found.problem for found in checks):
         sys.exit(EXIT_FAILURES)
+
+
+@cli.command(short_help="See it all, on drawn faces.")
+@click.option("--images", type=_PATH, help="A folder of UTKFace images in place of drawn faces.")
+@click.option("--fetch", is_flag=True, help="Download the pretrained weights of ArcFace and Facenet.")
+@click.option("-o", "--output", type=_PATH, default=Path("demo"), show_default=True, help="Folder for all of it.")
+def demo(images: Path | None, fetch: bool, output: Path) -> None:
+    """Run the whole job: draw faces, index, extract, compare, train and score.
+
+    Each step is a command of its own, printed as you would type it. Dlib is pretrained and offline; ArcFace and Facenet
+    are as well where their weights are. Else they run on random numbers, which shows their speed and nothing more.
+
+    \b
+    Examples:
+      faceprobe demo
+      faceprobe demo --fetch
+      faceprobe demo --images UTKFace/part1/ -o utkface
+    """
+    from embedder.weights import working_backbones
+
+    output.mkdir(parents=True, exist_ok=True)
+    faces, others = (
+        (images, images) if images else (_drawn(output / "faces", 300), _drawn(output / "others", 20, seed=1))
+    )
+    networks = ["ArcFace", "Facenet"]
+    if fetch:
+        _step("weights", "fetch", *networks)
+    random = [name for name in networks if name not in working_backbones()]
+    if random:
+        click.echo(f"no weights of {' and '.join(random)} here (--fetch gets them): random numbers stand in for them")
+    weights = [word for name in random for word in ("--weights", f"{name}=seeded:0")]
+    manifest, store, tasks = output / "manifest.csv", ["--store", output / "store"], _repeated("--task", _DEMO_TASKS)
+    compared = [*networks, "+".join(networks), "Dlib"]
+    _step("index", faces, "--dataset", "utkface", "-o", manifest)
+    _step("extract", manifest, *_repeated("--backbone", [*networks, "Dlib"]), *weights, *store)
+    _step("compare", manifest, *_repeated("--backbone", compared), *weights, *store, *tasks, "-o", output / "run")
+    _step("train", manifest, "--backbone", "Dlib", *store, *tasks, "-o", output / "bundle")
+    _step("score", others, "--bundle", output / "bundle", *store, "-o", output / "scores.csv")
+    click.echo(f"\nopen {output / 'run' / 'report.html'} in a browser; {output / 'scores.csv'} has a row for each face")
+
+
+def _drawn(folder: Path, n: int, *, seed: int = 0) -> Path:
+    """A folder of n drawn faces, drawn once."""
+    from data.synthetic import draw_faces
+
+    if not folder.is_dir() or len(list(folder.glob("*.jpg"))) < n:
+        with _progress(f"drawing {folder.name}", "face", total=n) as on_progress:
+            draw_faces(folder, n, seed=seed, on_progress=on_progress)
+        click.echo(f"{n} faces drawn in {folder}")
+    return folder
+
+
+def _step(*words: object) -> None:
+    """Print a command and run it in a process of its own; one that fails ends this one."""
+    arguments = [str(word) for word in words]
+    click.echo(f"\n$ {shlex.join(['faceprobe', *arguments])}")
+    done = subprocess.run([sys.executable, __file__, *arguments])
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def _repeated(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
 
 
 @contextlib.contextmanager
