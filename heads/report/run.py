@@ -47,3 +47,7 @@ class Run:
     date: str
     paths: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=machine)
+
+    def is_seeded(self, backbone: str) -> bool:
+        """Whether a backbone's weights, or those of one in a concatenation, were drawn at random."""
+        return backbone in self.backbones and self.backbones[backbone]["seeded"]

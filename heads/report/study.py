@@ -33,8 +33,8 @@ class Study:
 
     @property
     def shown(self) -> list[Model]:
-        """The best head of each backbone, best first: what plots show at once."""
-        return best_of_each(self.ranked)
+        """The best head of each backbone, best first: what plots show at once. Random weights come last."""
+        return sorted(best_of_each(self.ranked), key=lambda model: self.run.is_seeded(model[0]))
 
     @property
     def others(self) -> list[Model]:

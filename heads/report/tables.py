@@ -10,7 +10,7 @@ from heads.report.blocks import Cell, Row, Table
 from heads.report.facts import DUMMY, MODEL, Counts, Errors, Model, age_groups_off, goodness, of_model, per_class
 from heads.report.run import Run
 from heads.report.study import Study
-from heads.table import COLUMNS, COSTS, costs, figure, marked, summarise
+from heads.table import COLUMNS, COSTS, SEEDED_MARK, costs, figure, summarise
 from heads.tasks import Task
 
 MEANING = {
@@ -44,7 +44,7 @@ def results_table(results: pd.DataFrame, cells: pd.DataFrame, task: Task, run: R
     summary = summarise(results[results["task"] == task.name])
     metrics = [metric for metric in COLUMNS if metric in set(summary["metric"])]
     values = summary.set_index([*MODEL, "metric"])
-    best = {metric: _best(values["mean"], metric) for metric in metrics}
+    best = {metric: _best(values["mean"], metric, run) for metric in metrics}
     rows = []
     for model in summary[MODEL].drop_duplicates().itertuples(index=False, name=None):
         figures = [
@@ -53,22 +53,22 @@ def results_table(results: pd.DataFrame, cells: pd.DataFrame, task: Task, run: R
         ]
         own = cells[(cells["task"] == task.name) & (cells[MODEL] == list(model)).all(axis=1)]
         spent = plain(f"{own['seconds'].iloc[0]:.1f}", *costs(run.backbones.get(model[0])))
-        names = (_named(model[0], run.backbones), Cell(model[1]))
+        names = (_named(model[0], seeded=run.is_seeded(model[0])), Cell(model[1]))
         rows.append(Row((*names, *figures, *spent), muted=model == DUMMY))
     header = ("backbone", "head", *(COLUMNS[metric][0] for metric in metrics), "train s", *COSTS)
     return Table(task.name, header, tuple(rows), words=2)
 
 
-def _named(backbone: str, backbones: Mapping[str, Mapping[str, Any]]) -> Cell:
+def _named(backbone: str, *, seeded: bool) -> Cell:
     """A backbone's name, which cannot be taken for that of a trained one if its weights are random."""
-    seeded = backbone in backbones and backbones[backbone]["seeded"]
-    return Cell(marked(backbone, backbones), badge=SEEDED_BADGE if seeded else "")
+    return Cell(f"{backbone} {SEEDED_MARK}", badge=SEEDED_BADGE) if seeded else Cell(backbone)
 
 
-def _best(means: pd.Series, metric: str) -> set[Model]:
-    """The models that are best by a metric, among two or more beside the dummy."""
+def _best(means: pd.Series, metric: str, run: Run) -> set[Model]:
+    """The models that are best by a metric, among two or more beside the dummy; random weights never beat trained."""
     own = means.xs(metric, level="metric").drop(DUMMY, errors="ignore").dropna()
-    better = own.map(lambda value: goodness(metric, value))
+    trained = own[[not run.is_seeded(backbone) for backbone, _ in own.index]]
+    better = (trained if len(trained) else own).map(lambda value: goodness(metric, value))
     return set(better.index[better == better.max()]) if len(own) > 1 else set()
 
 
@@ -165,7 +165,7 @@ def backbones_table(run: Run) -> Table:
     rows = [
         Row(
             (
-                _named(part["name"], {part["name"]: part}),
+                _named(part["name"], seeded=part["seeded"]),
                 *plain(part["fingerprint"], part["weights_sha256"] or "none", part["licence"], part["library"]),
             )
         )

@@ -89,6 +89,20 @@ def test_seeded_backbone_is_marked_in_its_name_and_by_a_badge():
         assert (row.cells[0].text, row.cells[0].badge) == ("net seeded:0 †", SEEDED_BADGE)
 
 
+def test_random_weights_are_not_the_best_of_a_column_where_there_are_trained_ones():
+    lucky, net, worse = ("lucky seeded:0", "dense"), ("net", "dense"), ("net", "linear")
+    said = {lucky: [10, 20], net: [11, 23], worse: [15, 29]}
+    comparison = comparison_of(*(predicted(AGE, model, [10, 20], of) for model, of in said.items()), tasks=[AGE])
+
+    def best(*, seeded: bool) -> list[str]:
+        backbones = {"net": facts_of("net", seeded=seeded), "lucky seeded:0": facts_of("lucky", seeded=True)}
+        table = results_table(comparison.results, comparison.cells, AGE, run_of([AGE], backbones=backbones))
+        return [row.cells[1].text + " " + row.cells[0].text for row in table.rows if row.cells[2].best]
+
+    assert best(seeded=False) == ["dense net"]
+    assert best(seeded=True) == ["dense lucky seeded:0 †"]
+
+
 def test_parts_of_a_concatenation_are_listed_once_and_only_the_seeded_one_is_marked():
     trained, seeded = facts_of("net"), facts_of("other seeded:1", seeded=True)
     both = {**facts_of("net+other seeded:1", seeded=True), "parts": [*trained["parts"], *seeded["parts"]]}
