@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint benchmark clean
+.PHONY: install demo table test lint benchmark clean
 
 install: .venv/installed
 
@@ -18,6 +18,16 @@ install: .venv/installed
 # Everything on drawn faces; FETCH=1 downloads the pretrained weights of ArcFace and Facenet, ARGS="--images DIR" takes others.
 demo: install
 	$(BIN)/python run_pipeline.py demo $(if $(FETCH),--fetch) $(ARGS)
+
+# The README's table, on part 1 of UTKFace: make table UTKFACE=DIR ONNX=FILE, which needs its sidecar FILE.json.
+UTKFACE ?= ../shared/utkface
+ONNX ?= ../shared/weights/mobilefacenet_arcface.onnx
+table: install
+	mkdir -p runs/utkface
+	$(BIN)/faceprobe index $(UTKFACE) --dataset utkface -o runs/utkface/manifest.csv
+	$(BIN)/faceprobe extract runs/utkface/manifest.csv --backbone $(ONNX) --backbone Dlib --store runs/utkface/store
+	$(BIN)/faceprobe compare runs/utkface/manifest.csv --store runs/utkface/store -o runs/utkface \
+	  --backbone $(ONNX) --backbone Dlib --backbone $(ONNX)+Dlib --task age --task gender --task ethnicity
 
 test: install
 	$(BIN)/python -m pytest
