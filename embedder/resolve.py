@@ -9,6 +9,7 @@ from typing import Any
 
 from data.errors import BackboneError
 from embedder.preprocess import NORMALIZATIONS
+from embedder.seeded import is_seeded
 from embedder.spec import BACKBONES, SEEDED, BackboneSpec, EmbeddingSpec
 from embedder.weights import require_weights
 
@@ -108,6 +109,8 @@ def _on_file(row: BackboneSpec, path: Path) -> BackboneSpec:
     if runtime is None or (runtime == "keras" and not row.graph):
         known = " or ".join(_RUNTIMES) if row.graph else ".onnx"
         raise BackboneError(f"weights of {row.name} must be a file ending in {known}; found {path.name}")
+    if runtime == "keras" and is_seeded(path):
+        raise BackboneError(f"{path} holds random numbers, not trained weights: say weights={SEEDED}SEED in its place")
     return dataclasses.replace(row, weights=path, runtime=runtime)
 
 

@@ -19,9 +19,10 @@ from data.files import atomic_write
 from embedder.preprocess import Picture
 from embedder.spec import BackboneSpec
 
-RECIPE = 1  # one more whenever the same seed gives other weights
+RECIPE = 2  # one more whenever the same seed gives other weights
 PICTURES = 32
 FREQUENCIES = 12  # half waves over a side: as fine as what tells faces from one another at these sizes
+MARK = "faceprobe: drawn at random, not trained, from seed"  # an attribute of the file
 BITS = 12  # of the statistics: fewer than in which machines differ
 
 
@@ -29,6 +30,17 @@ def seeded_folder() -> Path:
     """Where such files are kept: $XDG_CACHE_HOME/faceprobe, far from deepface's folder of trained weights."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "faceprobe" / f"seeded-{RECIPE}"
+
+
+def is_seeded(path: Path) -> bool:
+    """Whether a file holds weights that were drawn here, wherever it lies by now."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return MARK in file.attrs
+    except OSError:
+        return False  # not an .h5 file: another one's concern
 
 
 def seeded_weights(row: BackboneSpec, seed: int) -> Path:
@@ -59,12 +71,16 @@ def seeded_weights(row: BackboneSpec, seed: int) -> Path:
 
 
 def _fill_and_save(network: Any, row: BackboneSpec, seed: int, path: Path) -> None:
+    import h5py
+
     for position, tensor in enumerate(network.weights):  # one by one: VGG-Face's largest has 400 MB
         tensor.assign(draw_tensor(tensor.name, tuple(tensor.shape), [seed, position]))
     _set_statistics(network, row)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, atomic_write(path) as file:
         work = Path(folder) / path.name  # Keras writes to names alone
         network.save_weights(str(work))
+        with h5py.File(work, "a") as weights:
+            weights.attrs[MARK] = seed
         with open(work, "rb") as made:
             shutil.copyfileobj(made, file)
 

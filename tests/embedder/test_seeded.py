@@ -1,13 +1,17 @@
 """Seeded weights are the same whenever they are drawn, alive, and never taken for trained ones."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from data.errors import BackboneError
 from embedder.backbone import load_backbone
-from embedder.seeded import BITS, draw_pictures, draw_tensor, seeded_folder, seeded_weights
+from embedder.resolve import resolve_backbone
+from embedder.seeded import BITS, draw_pictures, draw_tensor, is_seeded, seeded_folder, seeded_weights
 from embedder.spec import BACKBONES
 from embedder.weights import weights_folder
+from tests.embedder.weight_files import h5_bytes
 
 
 @pytest.fixture
@@ -91,3 +95,20 @@ def test_pictures_are_smooth_and_differ():
     steps = np.abs(np.diff(pictures, axis=1)).mean()
     assert steps < 0.2 * pictures.std()  # white noise: 1.1
     assert np.abs(np.corrcoef(pictures.reshape(4, -1))[np.triu_indices(4, 1)]).max() < 0.9
+
+
+def test_seeded_file_is_recognised_wherever_it_lies_and_whatever_it_is_called(cache, tmp_path, monkeypatch):
+    made = seeded_weights(BACKBONES["DeepID"], 0)
+    assert is_seeded(made)
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    weights_folder().mkdir(parents=True)
+    shutil.copyfile(made, weights_folder() / "deepid_keras_weights.h5")
+    for name in (f"DeepID,weights={made}", "DeepID"):
+        with pytest.raises(BackboneError, match=r"random numbers, not trained weights: say weights=seeded:SEED"):
+            resolve_backbone(name)
+
+
+def test_other_files_are_not_taken_for_seeded_ones(tmp_path):
+    (tmp_path / "trained.h5").write_bytes(h5_bytes(tmp_path))
+    (tmp_path / "text.h5").write_text("no HDF5")
+    assert not any(map(is_seeded, [tmp_path / "trained.h5", tmp_path / "text.h5", tmp_path / "absent.h5"]))

@@ -1,14 +1,17 @@
 """deepface's networks on .h5 files: loaded late, quietly, beside Keras 3, and refused where they do not fit."""
 
 import importlib.util
+import shutil
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from data.errors import BackboneError
 from embedder.backbone import load_backbone
 from embedder.runtimes.keras import BATCH
-from embedder.seeded import draw_pictures, seeded_weights
+from embedder.seeded import MARK, draw_pictures, seeded_weights
 from embedder.spec import BACKBONES
 from tests.process import run_python
 
@@ -42,11 +45,20 @@ except BackboneError as error:
 """
 
 
+def as_if_trained(name: str, folder: Path) -> Path:
+    """Copy the seeded .h5 file of a network without the mark that it is seeded."""
+    path = folder / f"{name}.h5"
+    shutil.copyfile(seeded_weights(BACKBONES[name], 0), path)
+    with h5py.File(path, "a") as file:
+        del file.attrs[MARK]
+    return path
+
+
 @pytest.fixture
-def deepid(seeded_cache, monkeypatch):
-    """Return the .h5 file of a small network."""
+def deepid(seeded_cache, tmp_path, monkeypatch):
+    """Return an .h5 file of a small network."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(seeded_cache))
-    return seeded_weights(BACKBONES["DeepID"], 0)
+    return as_if_trained("DeepID", tmp_path)
 
 
 @pytest.mark.parametrize("steps", [("embed", "fit", "embed"), ("fit", "embed", "fit")], ids="-".join)
@@ -78,7 +90,7 @@ def test_file_that_does_not_fit_is_refused_by_its_name(deepid, tmp_path, damage)
     content = {
         "html": lambda: b"<html>404 Not Found</html>",
         "truncated": lambda: deepid.read_bytes()[:-9999],
-        "other network": lambda: seeded_weights(BACKBONES["OpenFace"], 0).read_bytes(),
+        "other network": lambda: as_if_trained("OpenFace", tmp_path).read_bytes(),
     }
     file.write_bytes(content[damage]())
     backbone = load_backbone(f"DeepID,weights={file}")
