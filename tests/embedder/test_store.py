@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,14 @@ from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, open_store, path_key
 from tests.fakes import FAKE_SPEC
 
 
+def key(name: str) -> str:
+    """Stand in for the SHA-256 of an image."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def rows_of(*names: str, status: str = "ok") -> pd.DataFrame:
-    return pd.DataFrame([(name, 0, status, "" if status == "ok" else "why") for name in names], columns=ROW_COLUMNS)
+    reason = "" if status == "ok" else "why"
+    return pd.DataFrame([(key(name), 0, status, reason) for name in names], columns=ROW_COLUMNS)
 
 
 def vectors_of(n: int, *, start: int = 0) -> np.ndarray:
@@ -31,7 +38,7 @@ def store(tmp_path):
 def test_vectors_come_back_by_content_in_the_order_asked(store):
     store.add(FAKE_SPEC, rows_of("a", "b"), vectors_of(2))
     store.add(FAKE_SPEC, rows_of("c"), vectors_of(1, start=2))
-    rows, vectors = store.read(FAKE_SPEC.fingerprint, ["c", "a", "missing", "b", "a"])
+    rows, vectors = store.read(FAKE_SPEC.fingerprint, [*map(key, ["c", "a", "missing", "b", "a"]), None])
     assert rows.index.tolist() == [0, 1, 3, 4]
     assert vectors[:, 0].tolist() == [2, 0, 1, 0]
 
@@ -39,18 +46,18 @@ def test_vectors_come_back_by_content_in_the_order_asked(store):
 def test_failures_are_rows_without_vectors(store):
     rows = pd.concat([rows_of("a"), rows_of("bad", status="unreadable"), rows_of("b")], ignore_index=True)
     store.add(FAKE_SPEC, rows, vectors_of(2))
-    found, vectors = store.read(FAKE_SPEC.fingerprint, ["a", "bad", "b"])
-    assert found["sha256"].tolist() == ["a", "b"]
+    found, vectors = store.read(FAKE_SPEC.fingerprint, [key("a"), key("bad"), key("b")])
+    assert found["sha256"].tolist() == [key("a"), key("b")]
     assert vectors[:, 0].tolist() == [0, 1]
     held = store.rows(FAKE_SPEC.fingerprint).set_index("sha256")
-    assert held.loc["bad", "status"] == "unreadable"
-    assert held.loc["bad", "reason"] == "why"
+    assert held.loc[key("bad"), "status"] == "unreadable"
+    assert held.loc[key("bad"), "reason"] == "why"
 
 
 def test_rows_written_by_two_jobs_are_read_once(store):
     store.add(FAKE_SPEC, rows_of("a", "b"), vectors_of(2))
     store.add(FAKE_SPEC, rows_of("b", "c"), vectors_of(2, start=1))
-    assert sorted(store.rows(FAKE_SPEC.fingerprint)["sha256"]) == ["a", "b", "c"]
+    assert sorted(store.rows(FAKE_SPEC.fingerprint)["sha256"]) == sorted(map(key, "abc"))
 
 
 @given(
@@ -65,7 +72,7 @@ def test_rows_of_any_shape_and_dtype_survive(tmp_path_factory, array):
     spec = dataclasses.replace(FAKE_SPEC, dim=array.shape[1:], dtype=array.dtype.name)
     names = [f"{i}" for i in range(len(array))]
     store.add(spec, rows_of(*names), array)
-    _, vectors = store.read(spec.fingerprint, names)
+    _, vectors = store.read(spec.fingerprint, [key(name) for name in names])
     assert vectors.dtype == array.dtype
     np.testing.assert_array_equal(vectors, array)
 
@@ -75,7 +82,7 @@ def test_store_is_read_with_pandas_and_numpy_alone(store):
     (rows_file,) = store.path.glob(f"embeddings/{FAKE_SPEC.fingerprint}/*.parquet")
     rows = pd.read_parquet(rows_file)
     vectors = np.load(rows_file.with_suffix(".npy"), mmap_mode="r")
-    assert dict(zip(rows["sha256"], vectors[rows["row"], 0].tolist(), strict=True)) == {"a": 0.0, "b": 1.0}
+    assert dict(zip(rows["sha256"], vectors[rows["row"], 0].tolist(), strict=True)) == {key("a"): 0.0, key("b"): 1.0}
 
 
 def test_shard_without_its_rows_does_not_exist(store):
@@ -106,7 +113,7 @@ def test_vectors_must_be_one_per_ok_row(store):
 
 
 def test_images_remember_path_size_and_time(store):
-    seen = pd.DataFrame([("k", "x.jpg", 5, 10**18 + 1, "a")], columns=IMAGE_COLUMNS)
+    seen = pd.DataFrame([("k", "x.jpg", 5, 10**18 + 1, key("a"))], columns=IMAGE_COLUMNS)
     store.add_images(seen)
     assert store.images().to_dict("records") == seen.to_dict("records")
 
@@ -118,7 +125,7 @@ def test_path_key_tells_equal_names_in_two_folders_apart(tmp_path):
 
 def test_files_are_private(store):
     store.add(FAKE_SPEC, rows_of("a"), vectors_of(1))
-    store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, "a")], columns=IMAGE_COLUMNS))
+    store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, key("a"))], columns=IMAGE_COLUMNS))
     modes = {path.stat().st_mode & 0o777 for path in store.path.rglob("*") if path.is_file()}
     folders = {path.stat().st_mode & 0o777 for path in [store.path, *store.path.rglob("*")] if path.is_dir()}
     assert (modes, folders) == ({0o600}, {0o700})
@@ -172,7 +179,7 @@ def test_damaged_file_is_named(store, pattern):
     (file,) = store.path.glob(pattern)
     file.write_bytes(b"damaged")
     with pytest.raises(StoreError, match=file.name):
-        open_store(store.path).read(FAKE_SPEC.fingerprint, ["a"])
+        open_store(store.path).read(FAKE_SPEC.fingerprint, [key("a")])
 
 
 def test_jobs_that_start_together_make_one_store(tmp_path):

@@ -1,0 +1,90 @@
+"""Look for images through every byte of a store: what `forget` rests on when it says that they are gone."""
+
+import re
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from embedder.shards import Shard, read_npy_header
+from embedder.store import SHA256, EmbeddingStore
+from embedder.upkeep.files import Entry, inventory, relative
+
+_BLOCK = 4 << 20
+_DIGITS = re.compile(f"(?=({SHA256}))".encode())  # at every place, also within longer runs of digits
+_PLACES = 256 ** np.arange(8, dtype=np.uint64)
+
+
+def search(store: EmbeddingStore, sha256: Set[str], vectors: dict[str, set[bytes]]) -> tuple[list[str], set[str]]:
+    """Find hashes in every file and in what every table unpacks to, and vectors in every .npy.
+
+    Parameters
+    ----------
+    vectors : the bytes of each, by fingerprint.
+
+    Returns
+    -------
+    (files, twins) : the files that hold one, by their names in the store; and the contents not searched for to which
+        a vector found belongs: two files of one picture have equal vectors.
+    """
+    found, twins = [], set()
+    for entry in inventory(store.path):
+        if not entry.path.is_file():
+            continue
+        if entry.path.suffix == ".npy":
+            owners = set(_owners(entry, vectors.get(entry.path.parent.name, set())))
+            twins |= {owner for owner in owners if owner and owner not in sha256}
+            is_there = None in owners or bool(owners & sha256)
+        else:
+            is_there = bool(_hashes(entry.path, sha256)) or (entry.kind == "table" and _in_table(entry.path, sha256))
+        if is_there:
+            found.append(relative(store.path, entry.path))
+    return found, twins
+
+
+def _hashes(path: Path, sha256: Set[str]) -> set[str]:
+    """Which of the hashes stand in a file as they are."""
+    found: set[str] = set()
+    with open(path, "rb") as file:
+        end = b""
+        while block := file.read(_BLOCK):
+            text = end + block
+            found |= {digits.decode() for digits in _DIGITS.findall(text)} & sha256
+            end = text[-63:]
+    return found
+
+
+def _in_table(path: Path, sha256: Set[str]) -> bool:
+    hashes = pq.ParquetFile(path).read(columns=["sha256"])["sha256"]
+    return bool(pc.any(pc.is_in(hashes, pa.array(sorted(sha256), pa.string()))).as_py())
+
+
+def _owners(entry: Entry, vectors: set[bytes]) -> Iterator[str | None]:
+    """Whose rows of an .npy file are among some vectors: SHA-256s, or None without a table that tells."""
+    rows = list(_rows_among(entry.path, vectors)) if vectors else []
+    if not rows:
+        return
+    if entry.kind != "vectors":
+        yield None
+        return
+    table = Shard(entry.path.parent, entry.path.stem, {}).table(["sha256", "row"])
+    yield from table["sha256"].filter(pc.is_in(table["row"], pa.array(rows, pa.int32()))).to_pylist()
+
+
+def _rows_among(path: Path, vectors: set[bytes]) -> Iterator[int]:
+    """Which rows of an .npy file are among some vectors: their first bytes are compared, then, if equal, all."""
+    size = len(next(iter(vectors)))
+    head = min(size, 8)
+    heads = np.array([vector[:head] for vector in vectors], f"V{head}")
+    heads = np.unique(np.frombuffer(heads.tobytes(), np.uint8).reshape(-1, head).astype(np.uint64) @ _PLACES[:head])
+    with open(path, "rb") as file:
+        read_npy_header(file)
+        start = 0
+        while block := file.read(max(1, _BLOCK // size) * size):
+            rows = np.frombuffer(block[: len(block) // size * size], np.uint8).reshape(-1, size)
+            alike = np.isin(rows[:, :head].astype(np.uint64) @ _PLACES[:head], heads)
+            yield from (start + int(row) for row in np.flatnonzero(alike) if rows[row].tobytes() in vectors)
+            start += len(rows)
