@@ -38,12 +38,13 @@ def inventory(root: Path) -> list[Entry]:
     """Everything that is in a store's folder, the folder itself first."""
     entries: list[Entry | None] = [_entry(root, "folder")]
     for name, folders, files in os.walk(root):
+        folders.sort()
         folder = Path(name)
         place = folder.relative_to(root).parts
         holds_shards = place == ("images",) or (len(place) == 2 and place[0] == "embeddings")
         tables = shard_names(folder) if holds_shards else set()
         replaced = {old for table in tables for old in _replaced_by(folder, table)}
-        for each in sorted(folders):
+        for each in folders:
             entries.append(_entry(folder / each, "folder" if _is_known(place, each) else "foreign"))
         for each in sorted(files):
             kind = (holds_shards and _shard_file(each, tables, replaced)) or _other_file(place, each)

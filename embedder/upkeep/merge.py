@@ -123,7 +123,5 @@ def _copy_file(source: Path, target: Path, expected: str) -> int:
             digest.update(block)
             size += file.write(block)
         if not digest.hexdigest().startswith(expected):
-            raise StoreError(
-                f"{source} is damaged: run `store verify`, it says what can be done; nothing of it was copied"
-            )
+            raise StoreError(f"{source} is damaged and was not copied: run `store verify`, it says what can be done")
     return size

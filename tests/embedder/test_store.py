@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from data.errors import FingerprintMismatch, StoreError
-from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, open_store, path_key
+from embedder import shards
+from embedder.shards import Shard, live_shards, read_shards
+from embedder.store import IMAGE_COLUMNS, open_store, path_key
+from embedder.upkeep.compact import compact
 from tests.fakes import FAKE_SPEC
-
-
-def key(name: str) -> str:
-    """Stand in for the SHA-256 of an image."""
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def rows_of(*names: str, status: str = "ok") -> pd.DataFrame:
-    reason = "" if status == "ok" else "why"
-    return pd.DataFrame([(key(name), 0, status, reason) for name in names], columns=ROW_COLUMNS)
+from tests.stores import PRINT, add, key, rows_of, vector_of
 
 
 def vectors_of(n: int, *, start: int = 0) -> np.ndarray:
@@ -195,3 +188,79 @@ def test_store_whose_making_was_refused_is_made_by_the_next_run(tmp_path, monkey
         open_store(tmp_path / "store", create=True)
     monkeypatch.undo()
     assert open_store(tmp_path / "store", create=True).specs() == {}
+
+
+def test_embedding_made_after_a_failure_is_what_is_read(store):
+    store.add(FAKE_SPEC, rows_of("a", status="no_face"), vectors_of(0))
+    store.add(FAKE_SPEC, rows_of("a"), vectors_of(1, start=7))
+    assert store.rows(PRINT)["status"].tolist() == ["ok"]
+    assert store.read(PRINT, [key("a")])[1][0, 0] == 7
+
+
+def test_vectors_of_rows_that_are_gone_are_refused(store):
+    add(store, "a")
+    with pytest.raises(StoreError, match="no vector of 1 of 1 rows"):
+        store.vectors(PRINT, rows_of("b"))
+
+
+def test_key_that_is_no_sha256_is_refused(store):
+    with pytest.raises(StoreError, match="expected sha256 of 64 hexadecimal digits, found 'x'"):
+        store.add(FAKE_SPEC, rows_of("a").assign(sha256="x"), vectors_of(1))
+
+
+@pytest.mark.parametrize("place", [5, -5, -40])
+def test_any_byte_of_a_spec_that_changes_is_noticed(store, place):
+    add(store, "a")
+    file = store.folder(PRINT) / "spec.json"
+    text = bytearray(file.read_bytes())
+    text[place] ^= 1
+    file.write_bytes(text)
+    with pytest.raises(StoreError, match=r"spec\.json"):
+        store.specs()
+
+
+def test_store_from_before_the_release_is_refused_in_words(store):
+    add(store, "a")
+    (store.folder(PRINT) / "spec.json").write_text(json.dumps(FAKE_SPEC.to_json(), indent=1))
+    with pytest.raises(StoreError, match="older than the first release: restore it or extract into a new store"):
+        open_store(store.path).specs()
+
+
+def test_shard_is_named_by_its_content(store):
+    add(store, "a")
+    (shard,) = live_shards(store.folder(PRINT))
+    table = shard.table()
+    again = shards.write_shard(
+        shard.folder, table.replace_schema_metadata(None), vector_of("a")[None], facts=shard.facts, replaces=[]
+    )
+    assert again.name[-16:] == shard.name[-16:]
+
+
+def test_reader_sees_a_replacement_made_while_it_reads(store):
+    for name in "abcd":
+        add(store, name)
+    started = []
+
+    def read_while_compacting(shard: Shard) -> int:
+        if not started:
+            started.append(compact(store))
+        return len(shard.table())
+
+    read = read_shards(store.folder(PRINT), read_while_compacting)
+    assert [rows for _, rows in read] == [4]
+
+
+def test_listing_that_missed_a_replacement_is_made_again(store, monkeypatch):
+    for name in "ab":
+        add(store, name)
+    listings = [set(), *[shards.shard_names(store.folder(PRINT))] * 2]  # the first fell between new and old
+    monkeypatch.setattr(shards, "shard_names", lambda _: listings.pop(0))
+    assert len(live_shards(store.folder(PRINT))) == 2
+
+
+def test_shard_that_is_listed_and_never_there_ends_in_words(store, monkeypatch):
+    add(store, "a")
+    monkeypatch.setattr(shards, "_PAUSE", 0)
+    monkeypatch.setattr(shards, "shard_names", lambda _: {"20260101T000000000000000-0123456789abcdef"})
+    with pytest.raises(StoreError, match="changes faster than it can be read"):
+        store.rows(PRINT)
