@@ -269,14 +269,9 @@ def read_spec(path: Path) -> EmbeddingSpec:
 
 def _select(shard: Shard, wanted: pa.Array) -> tuple[pa.Table, NDArray[Any]] | None:
     """The ok rows (sha256, face) of some images in one shard, and their vectors."""
-    hashes = shard.table(["sha256"])
-    found = pc.indices_nonzero(pc.is_in(hashes["sha256"], value_set=wanted))
-    if not len(found):
-        return None
-    others = shard.table(["face", "row"]).take(found)
-    rows = hashes.take(found).append_column("face", others["face"]).filter(pc.is_valid(others["row"]))
-    numbers = others["row"].drop_null().to_numpy()
-    return (rows, shard.vectors(numbers)) if len(rows) else None
+    rows = shard.table(["sha256", "face", "row"])
+    rows = rows.filter(pc.and_(pc.is_in(rows["sha256"], value_set=wanted), pc.is_valid(rows["row"])))
+    return (rows.select(["sha256", "face"]), shard.vectors(rows["row"].to_numpy())) if len(rows) else None
 
 
 def _gather(parts: list[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[Any]:

@@ -87,18 +87,23 @@ def test_compacted_shards_take_the_place_of_those_merged_before(store, target):
     }
 
 
-def test_interrupted_merge_of_a_compacted_store_hides_nothing(store, target, monkeypatch):
+def test_interrupted_merge_of_a_compacted_store_hides_nothing(tmp_path, target, monkeypatch):
     """A shard that left out repeated rows must not arrive before the shard that holds them."""
-    add(store, "a", "b", "c")
-    merge([store], target)
-    before = content(target)
-    monkeypatch.setattr("embedder.upkeep.compact.FULL_BYTES", 3 * vector_of("a").nbytes)
-    compact(store)
+    earlier, later = (open_store(tmp_path / name, create=True) for name in ("earlier", "later"))
+    add(earlier, "a", "b")
+    add(later, "a", "b", "c")
+    merge([later], target)
+    merge([earlier], later)
+    monkeypatch.setattr("embedder.upkeep.compact.FULL_BYTES", 2 * vector_of("a").nbytes)
+    assert compact(later)[0].dropped == 2
+    before, seen = content(target), []
 
-    def stop(done, total):
+    def look(done, total):
         assert before.items() <= content(target).items(), f"after {done}"
+        seen.append(done)
 
-    merge([store], target, on_progress=stop)
+    merge([later], target, on_progress=look)
+    assert seen == [1, 2, 3]
 
 
 def test_store_is_not_merged_into_itself(store):
