@@ -46,6 +46,24 @@ SPEC = EmbeddingSpec(
     dtype="float32",
 )
 
+# A process that only looks up: it prints seconds, its peak memory in MB, and how much of that the imports took. VmHWM
+# begins with the program; getrusage would count what the parent held.
+TAKER = """
+import sys, time
+from pathlib import Path
+from embedder.store import open_store
+
+def peak_memory():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+path, fingerprint, keys = sys.argv[1:]
+wanted, imported, started = Path(keys).read_text().split(), peak_memory(), time.perf_counter()
+rows, vectors = open_store(path).read(fingerprint, wanted)
+seconds = time.perf_counter() - started
+assert len(rows) == len(vectors) == len(wanted)
+print(seconds, peak_memory(), imported)
+"""
+
 
 def main(rows: int) -> None:
     """Print one line per measurement."""
@@ -58,15 +76,15 @@ def main(rows: int) -> None:
         bare = best(partial(read_all, store))
         hashed = best(partial(read_all, store, hashing=True))
         checked = best(partial(verify, store.path))
+        print(f"verify       {size / checked:6,.0f} MB/s")
         print(
-            f"verify       {size / checked:6,.0f} MB/s; reading alone {size / bare:,.0f}, reading and SHA-256 {size / hashed:,.0f}"
+            f"             {size / bare:6,.0f} MB/s to read alone, {size / hashed:,.0f} to read and hash, in one thread"
         )
-        first = keys.read_text().split()[0]
-        print(
-            f"forget       {timed(partial(forget, store, [first])):6.1f} s for one image, with the search of every byte"
-        )
-        print(f"compact      {timed(partial(compact, store)):6.1f} s")
+        compacting = timed(partial(compact, store))
         take_in_processes(store, keys, "compacted")
+        forgetting = timed(partial(forget, store, [keys.read_text().split()[0]]))
+        print(f"compact      {compacting:6.1f} s")
+        print(f"forget       {forgetting:6.1f} s for one image, with the search of every byte")
 
 
 def append_all(store: EmbeddingStore, rows: int, keys: Path) -> None:
@@ -85,9 +103,7 @@ def append_all(store: EmbeddingStore, rows: int, keys: Path) -> None:
         append = statistics.median(timed(partial(small.add, spec, frame, vectors)) for _ in range(ROUNDS))
     print(f"append       {statistics.median(seconds) * 1000:6.0f} ms per shard of {SHARD:,} x {DIM}")
     share = append * 1000 / (SHARD * EMBED_MS)
-    print(
-        f"             {append * 1000:6.0f} ms per shard of {SHARD:,} x 128: {share:.2%} of embedding it by MobileFaceNet"
-    )
+    print(f"             {append * 1000:6.0f} ms per shard of {SHARD:,} x 128, {share:.2%} of MobileFaceNet's time")
 
 
 def frame_of(keys: list[str]) -> pd.DataFrame:
@@ -97,31 +113,13 @@ def frame_of(keys: list[str]) -> pd.DataFrame:
 
 def take_in_processes(store: EmbeddingStore, keys: Path, state: str) -> None:
     """Open and look up in fresh processes; print the best time and the largest memory."""
-    words = [sys.executable, "-m", "benchmarks.store", "take", str(store.path), str(keys)]
+    words = [sys.executable, "-c", TAKER, str(store.path), SPEC.fingerprint, str(keys)]
     runs = [subprocess.run(words, check=True, capture_output=True, text=True).stdout.split() for _ in range(ROUNDS)]
     seconds, memory, baseline = (list(map(float, column)) for column in zip(*runs, strict=True))
     print(
         f"open, take   {min(seconds):6.2f} s for {TAKE:,} random rows, {state}; "
         f"peak memory {max(memory):.0f} MB, {max(baseline):.0f} of it after the imports"
     )
-
-
-def take(path: str, keys: str) -> None:
-    """In a process of its own: print seconds, peak memory, and peak memory before."""
-    wanted = Path(keys).read_text().split()
-    baseline = peak_memory()
-    started = time.perf_counter()
-    store = open_store(path)
-    rows, vectors = store.read(SPEC.fingerprint, wanted)
-    seconds = time.perf_counter() - started
-    assert len(rows) == len(vectors) >= TAKE - 1
-    print(seconds, peak_memory(), baseline)
-
-
-def peak_memory() -> float:
-    """Of this process since it began to run its program, in MB; getrusage would count what its parent held."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def read_all(store: EmbeddingStore, *, hashing: bool = False) -> None:
@@ -148,7 +146,4 @@ def timed(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["take"]:
-        take(*sys.argv[2:])
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -9,6 +9,7 @@ of it has changed, and equal shards have equal names. A shard never changes. Ano
 those replaced are in its facts, so its commit is the moment at which readers see the new one and no longer the old.
 """
 
+import calendar
 import contextlib
 import hashlib
 import io
@@ -50,6 +51,7 @@ ROWS = pa.schema(
     ]
 )
 NAME = re.compile(r"\d{8}T\d{15}-[0-9a-f]{16}")
+_SECONDS = "%Y%m%dT%H%M%S"
 _LISTINGS = 100  # of a folder until two in a row agree: a `compact` at work settles within a few
 _PAUSE = 0.1  # seconds before a listed shard that is not there is looked for again: a network drive may lag
 
@@ -192,7 +194,7 @@ def write_shard(
     if replaces:
         facts["replaces"] = sorted(shard.name for shard in replaces)
     rows = _parquet(table, facts)
-    stamp = max((shard.name.partition("-")[0] for shard in replaces), default=_now())
+    stamp = max((_stamp(shard.name) for shard in replaces), default=None) or _next_stamp(folder)
     shard = Shard(folder, f"{stamp}-{name_hash(rows)}", facts)
     if content:
         with atomic_write(shard.vectors_path, mode=PRIVATE) as file:
@@ -202,7 +204,7 @@ def write_shard(
     return shard
 
 
-def name_hash(rows: "bytes | memoryview | pa.Buffer") -> str:
+def name_hash(rows: bytes | pa.Buffer) -> str:
     """What the name of a shard ends in, from the bytes of its .parquet."""
     return hashlib.sha256(rows).hexdigest()[:16]
 
@@ -266,15 +268,29 @@ def _reading(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _now() -> str:
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{nanoseconds:09}"
+def _stamp(name: str) -> str:
+    return name.partition("-")[0]
 
 
-def _npy(array: NDArray[Any]) -> memoryview:
+def _next_stamp(folder: Path) -> str:
+    """The time in UTC, or just after the newest shard if the clock has been put back since, or another's is ahead."""
+    now = _format_time(time.time_ns())
+    newest = max(map(_stamp, shard_names(folder)), default="")
+    if now > newest:
+        return now
+    seconds = calendar.timegm(time.strptime(newest[:15], _SECONDS))
+    return _format_time(seconds * 10**9 + int(newest[15:]) + 1)
+
+
+def _format_time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{time.strftime(_SECONDS, time.gmtime(seconds))}{rest:09}"
+
+
+def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def _parquet(table: pa.Table, facts: dict[str, Any]) -> pa.Buffer:

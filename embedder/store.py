@@ -207,13 +207,15 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Embeddi
 
     Raises
     ------
-    StoreError : no store there (and not `create`), a folder of something else, or a store of a newer version.
+    StoreError : no store there (and not `create`), a folder of something else, or a store of another version.
     """
     path = Path(path)
     marker = path / "store.json"
     if marker.is_file():
         require_version(path)
-        return EmbeddingStore(path)
+        store = EmbeddingStore(path)
+        store.specs()  # nothing is added to a store that could not be read
+        return store
     if not create:
         raise StoreError(f"no embedding store at {path}: run `extract ... --store {path}` first")
     if path.exists() and (not path.is_dir() or any(map(_is_foreign, path.iterdir()))):
@@ -261,10 +263,11 @@ def read_spec(path: Path) -> EmbeddingSpec:
     fields = _read_json(path)
     fields.pop("sha256", None)
     if seal(fields) != path.read_text("utf-8") or fields.get("fingerprint") != path.parent.name:
-        raise StoreError(
-            f"{path} was altered, or is older than the first release: restore it or extract into a new store"
-        )
-    return EmbeddingSpec.from_json(fields)
+        raise StoreError(f"{path} was altered, or is of an unreleased version: restore it or extract into a new store")
+    try:
+        return EmbeddingSpec.from_json(fields)
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{path} is of another version of faceprobe ({error}): extract into a new store") from None
 
 
 def _select(shard: Shard, wanted: pa.Array) -> tuple[pa.Table, NDArray[Any]] | None:

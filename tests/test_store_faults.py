@@ -74,7 +74,7 @@ def assert_between(before: dict, now: dict, after: dict, where: str) -> None:
 
 
 @mock.patch("os.fsync")  # for speed: `crash` knows what was synced
-@settings(max_examples=8 * TIMES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=6 * TIMES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(earlier=st.lists(operations, min_size=1, max_size=4), last=operations, power_cut=st.booleans())
 def test_crash_at_any_step_of_any_operation_loses_and_tears_nothing(fsync, tmp_path_factory, earlier, last, power_cut):
     place = tmp_path_factory.mktemp("crash")

@@ -1,5 +1,6 @@
 """Look for images through every byte of a store: what `forget` rests on when it says that they are gone."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -32,17 +33,22 @@ def search(store: EmbeddingStore, sha256: Set[str], vectors: dict[str, set[bytes
     """
     found, twins = [], set()
     for entry in inventory(store.path):
-        if not entry.path.is_file():
-            continue
-        if entry.path.suffix == ".npy":
-            owners = set(_owners(entry, vectors.get(entry.path.parent.name, set())))
-            twins |= {owner for owner in owners if owner and owner not in sha256}
-            is_there = None in owners or bool(owners & sha256)
-        else:
-            is_there = bool(_hashes(entry.path, sha256)) or (entry.kind == "table" and _in_table(entry.path, sha256))
-        if is_there:
-            found.append(relative(store.path, entry.path))
+        if entry.path.is_file():
+            with contextlib.suppress(FileNotFoundError):  # a job has renamed its temporary file
+                is_there, others = _look(entry, sha256, vectors.get(entry.path.parent.name, set()))
+                twins |= others
+                if is_there:
+                    found.append(relative(store.path, entry.path))
     return found, twins
+
+
+def _look(entry: Entry, sha256: Set[str], vectors: set[bytes]) -> tuple[bool, set[str]]:
+    """Whether a file holds one, and the twins in it."""
+    if entry.path.suffix == ".npy":
+        owners = set(_owners(entry, vectors))
+        twins = {owner for owner in owners if owner and owner not in sha256}
+        return len(owners) > len(twins), twins
+    return bool(_hashes(entry.path, sha256)) or (entry.kind == "table" and _in_table(entry.path, sha256)), set()
 
 
 def _hashes(path: Path, sha256: Set[str]) -> set[str]:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from data.errors import FingerprintMismatch, StoreError
 from embedder import shards
 from embedder.shards import Shard, live_shards, read_shards
-from embedder.store import IMAGE_COLUMNS, open_store, path_key
+from embedder.store import IMAGE_COLUMNS, open_store, path_key, seal
 from embedder.upkeep.compact import compact
 from tests.fakes import FAKE_SPEC
 from tests.stores import PRINT, add, key, rows_of, vector_of
@@ -222,8 +222,15 @@ def test_any_byte_of_a_spec_that_changes_is_noticed(store, place):
 def test_store_from_before_the_release_is_refused_in_words(store):
     add(store, "a")
     (store.folder(PRINT) / "spec.json").write_text(json.dumps(FAKE_SPEC.to_json(), indent=1))
-    with pytest.raises(StoreError, match="older than the first release: restore it or extract into a new store"):
-        open_store(store.path).specs()
+    with pytest.raises(StoreError, match="of an unreleased version: restore it or extract into a new store"):
+        open_store(store.path, create=True)
+
+
+def test_spec_with_other_fields_is_refused_in_words(store):
+    add(store, "a")
+    (store.folder(PRINT) / "spec.json").write_text(seal({**FAKE_SPEC.to_json(), "aperture": 8}))
+    with pytest.raises(StoreError, match=r"of another version of faceprobe .*aperture"):
+        open_store(store.path)
 
 
 def test_shard_is_named_by_its_content(store):
@@ -264,3 +271,13 @@ def test_shard_that_is_listed_and_never_there_ends_in_words(store, monkeypatch):
     monkeypatch.setattr(shards, "shard_names", lambda _: {"20260101T000000000000000-0123456789abcdef"})
     with pytest.raises(StoreError, match="changes faster than it can be read"):
         store.rows(PRINT)
+
+
+def test_what_is_written_later_comes_later_whatever_the_clock_says(store, monkeypatch):
+    times = [10**18 + 999_999_999, 10**18, 10**18 + 999_999_999, 5]
+    monkeypatch.setattr("time.time_ns", lambda: times.pop(0))
+    for name in "abcd":
+        store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, key(name))], columns=IMAGE_COLUMNS))
+    assert store.images()["sha256"].tolist() == [key(name) for name in "abcd"]
+    names = [shard.name for shard in live_shards(store.path / "images")]
+    assert [name[15:24] for name in names] == ["999999999", "000000000", "000000001", "000000002"]
