@@ -13,6 +13,7 @@ from embedder.shards import NAME, ShardVanished, disk_errors, open_shard, shard_
 from embedder.store import EmbeddingStore
 
 SETTLED = 3600.0  # seconds after which no job is about to commit a file any more
+UNFINISHED = ("orphan", "temporary")  # kinds of files that a job at work may be about to commit
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from data.errors import StoreError
 from embedder.shards import IMAGES, ShardVanished, live_shards, open_shard, read_shards, shard_names
 from embedder.store import EmbeddingStore, path_key
-from embedder.upkeep.files import alone, shard_folders
+from embedder.upkeep.files import UNFINISHED, alone, shard_folders
 from embedder.upkeep.gc import gc
 from embedder.upkeep.rewrite import replace
 from embedder.upkeep.search import search
@@ -63,16 +63,20 @@ def forget(store: EmbeddingStore, names: Sequence[str], *, dry_run: bool = False
     paths = sorted(set(images["path"].to_pylist()))
     if dry_run:
         return Forgotten(asked, paths, {folder.name: n for folder, n, _ in _held(store, wanted)}, [])
-    if unfinished := gc(store).too_new:
-        raise StoreError(
-            f"{', '.join(unfinished)}: what a running job is about to commit may hold it. Stop the job and run "
-            "`store gc --older-than 0`, or wait an hour; then run the same command again"
-        )
+    gc(store)
     with alone(store):
         held = _held(store, wanted)
+        vectors = {folder.name: vectors for folder, _, vectors in held}
+        # of what nobody has committed the rows are not known later on: look before the vectors are gone
+        unfinished, _ = search(store, set(asked), vectors, kinds=UNFINISHED)
+        if unfinished:
+            raise StoreError(
+                f"{', '.join(unfinished)}: a job at work, or one that was stopped, has not committed this, and it may "
+                "hold some. Stop the job and run `store gc --older-than 0`; then run the same command again"
+            )
         for folder in shard_folders(store):  # images/ last: until then a path says what to forget
             _rewrite(folder, wanted)
-        left, twins = search(store, set(asked), {folder.name: vectors for folder, _, vectors in held})
+        left, twins = search(store, set(asked), vectors)
     if left:
         raise StoreError(
             f"not all of it is gone: {', '.join(left)} still hold some. A job may have written it meanwhile: "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedder.shards import remove
 from embedder.store import EmbeddingStore
-from embedder.upkeep.files import SETTLED, alone, inventory, relative, shard_folders
+from embedder.upkeep.files import SETTLED, UNFINISHED, alone, inventory, relative, shard_folders
 from embedder.upkeep.rewrite import finish
 
 
@@ -30,7 +30,7 @@ def gc(store: EmbeddingStore, *, older_than: float = SETTLED, dry_run: bool = Fa
     """
     with alone(store):
         entries = inventory(store.path)
-        unfinished = [entry for entry in entries if entry.kind in ("orphan", "temporary")]
+        unfinished = [entry for entry in entries if entry.kind in UNFINISHED]
         old = [entry for entry in unfinished if entry.age >= older_than]
         replaced = [entry for entry in entries if entry.kind == "replaced"]
         if not dry_run:

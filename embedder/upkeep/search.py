@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,24 @@ _DIGITS = re.compile(f"(?=({SHA256}))".encode())  # at every place, also within 
 _PLACES = 256 ** np.arange(8, dtype=np.uint64)
 
 
-def search(store: EmbeddingStore, sha256: Set[str], vectors: dict[str, set[bytes]]) -> tuple[list[str], set[str]]:
+def search(
+    store: EmbeddingStore, sha256: Set[str], vectors: dict[str, set[bytes]], *, kinds: Collection[str] = ()
+) -> tuple[list[str], set[str]]:
     """Find hashes in every file and in what every table unpacks to, and vectors in every .npy.
 
     Parameters
     ----------
     vectors : the bytes of each, by fingerprint.
+    kinds : of the entries to look at, see `Entry`; by default all.
 
     Returns
     -------
-    (files, twins) : the files that hold one, by their names in the store; and the contents not searched for to which
-        a vector found belongs: two files of one picture have equal vectors.
+    (files, twins) : the files that hold one, or of which nobody can say, by their names in the store; and the contents
+        not searched for to which a vector found belongs: two files of one picture have equal vectors.
     """
     found, twins = [], set()
     for entry in inventory(store.path):
-        if entry.path.is_file():
+        if entry.path.is_file() and (not kinds or entry.kind in kinds):
             with contextlib.suppress(FileNotFoundError):  # a job has renamed its temporary file
                 is_there, others = _look(entry, sha256, vectors.get(entry.path.parent.name, set()))
                 twins |= others
@@ -44,11 +47,14 @@ def search(store: EmbeddingStore, sha256: Set[str], vectors: dict[str, set[bytes
 
 def _look(entry: Entry, sha256: Set[str], vectors: set[bytes]) -> tuple[bool, set[str]]:
     """Whether a file holds one, and the twins in it."""
-    if entry.path.suffix == ".npy":
+    if ".npy" in entry.path.suffixes:  # also of NAME.npy.0123.tmp
         owners = set(_owners(entry, vectors))
         twins = {owner for owner in owners if owner and owner not in sha256}
         return len(owners) > len(twins), twins
-    return bool(_hashes(entry.path, sha256)) or (entry.kind == "table" and _in_table(entry.path, sha256)), set()
+    is_there = bool(_hashes(entry.path, sha256))
+    if ".parquet" in entry.path.suffixes and entry.kind != "foreign":
+        is_there = is_there or _in_table(entry.path, sha256)
+    return is_there, set()
 
 
 def _hashes(path: Path, sha256: Set[str]) -> set[str]:
@@ -64,7 +70,10 @@ def _hashes(path: Path, sha256: Set[str]) -> set[str]:
 
 
 def _in_table(path: Path, sha256: Set[str]) -> bool:
-    hashes = pq.ParquetFile(path).read(columns=["sha256"])["sha256"]
+    try:
+        hashes = pq.ParquetFile(path).read(columns=["sha256"])["sha256"]
+    except pa.ArrowInvalid:  # half-written: it may be in there
+        return True
     return bool(pc.any(pc.is_in(hashes, pa.array(sorted(sha256), pa.string()))).as_py())
 
 
@@ -87,10 +96,17 @@ def _rows_among(path: Path, vectors: set[bytes]) -> Iterator[int]:
     heads = np.array([vector[:head] for vector in vectors], f"V{head}")
     heads = np.unique(np.frombuffer(heads.tobytes(), np.uint8).reshape(-1, head).astype(np.uint64) @ _PLACES[:head])
     with open(path, "rb") as file:
-        read_npy_header(file)
+        try:
+            read_npy_header(file)
+        except ValueError:  # half-written, not even the header is there
+            return
         start = 0
         while block := file.read(max(1, _BLOCK // size) * size):
-            rows = np.frombuffer(block[: len(block) // size * size], np.uint8).reshape(-1, size)
+            whole = len(block) // size * size
+            rows = np.frombuffer(block[:whole], np.uint8).reshape(-1, size)
             alike = np.isin(rows[:, :head].astype(np.uint64) @ _PLACES[:head], heads)
             yield from (start + int(row) for row in np.flatnonzero(alike) if rows[row].tobytes() in vectors)
             start += len(rows)
+            rest = block[whole:]  # of a half-written file
+            if len(rest) >= head and any(vector.startswith(rest) for vector in vectors):
+                yield start

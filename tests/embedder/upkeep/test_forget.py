@@ -123,15 +123,39 @@ def test_other_image_with_the_same_vector_stays_and_is_named(store):
     assert (store.read(PRINT, [key("again")])[1] == vector_of("a")).all()
 
 
-def test_half_written_files_of_a_job_at_work_are_waited_for(store):
-    max(store.folder(PRINT).glob("*.parquet")).unlink()  # whose vectors nobody can tell the owners of any more
-    with pytest.raises(StoreError, match=r"npy: what a running job is about to commit may hold it.*--older-than 0"):
+def uncommitted(store, name):
+    """Make files that a job has not committed, of a shard with an image: its vectors, and halves of both files."""
+    add(store, name)
+    shard = live_shards(store.folder(PRINT))[-1]
+    whole = shard.table_path.read_bytes(), shard.vectors_path.read_bytes()
+    for path, bytes_ in zip((shard.table_path, shard.vectors_path), whole, strict=True):
+        path.with_name(f".{path.name}.0123.tmp").write_bytes(bytes_[:-20])
+    shard.table_path.unlink()
+    return shard
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npy.0123.tmp", ".parquet.0123.tmp"])
+def test_what_a_job_may_be_about_to_commit_stops_it_before_it_begins(store, suffix):
+    shard = uncommitted(store, "a")
+    for path in store.folder(PRINT).glob(f"*{shard.name}*"):
+        if not path.name.endswith(suffix):
+            path.unlink()
+    with pytest.raises(StoreError, match=rf"{shard.name}{suffix}: .* has not committed this.*gc --older-than 0"):
         forget(store, ["a.jpg"])
-    (orphan,) = set(store.folder(PRINT).glob("*.npy")) - {s.vectors_path for s in live_shards(store.folder(PRINT))}
-    os.utime(orphan, (0, 0))
+    assert store.read(PRINT, [key("a")])[0]["sha256"].tolist() == [key("a")]
+    (left,) = store.folder(PRINT).glob(f"*{shard.name}*")
+    os.utime(left, (0, 0))  # now no job is about to commit it
     forget(store, ["a.jpg"])
     assert traces(store, "a") == []
-    assert not orphan.exists()
+    assert not left.exists()
+
+
+def test_vectors_of_others_that_a_job_may_be_about_to_commit_do_not_stop_it(store):
+    shard = uncommitted(store, "e")
+    (shard.folder / f".{shard.name}.parquet.0123.tmp").unlink()
+    forget(store, ["a.jpg"])
+    assert traces(store, "a") == []
+    assert shard.vectors_path.exists()
 
 
 def test_vector_in_a_stray_file_is_not_called_gone(store, monkeypatch):
