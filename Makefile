@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo table test lint benchmark clean
+.PHONY: install demo table test torture lint benchmark clean
 
 install: .venv/installed
 
@@ -37,8 +37,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The store's faults at length: hundreds of crash points and killed processes.
+torture: install
+	FACEPROBE_TORTURE=20 $(BIN)/python -m pytest tests/test_store_faults.py
+
 benchmark: install
 	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.compare
 
 clean:

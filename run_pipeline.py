@@ -59,6 +59,7 @@ def cli() -> None:
       faceprobe index faces/ --dataset utkface -o manifest.csv
       faceprobe weights fetch ArcFace
       faceprobe extract manifest.csv --backbone model.onnx --backbone Dlib --store store
+      faceprobe store verify store
       faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
       faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
       faceprobe score photos/ --bundle bundle -o scores.csv
@@ -614,6 +615,236 @@ def weights_verify() -> None:
     click.echo(f"{_count(len(checks), 'file')} in {weights_folder()}")
     if any(found.problem for found in checks):
         sys.exit(EXIT_FAILURES)
+
+
+@cli.group(cls=_InOrder, short_help="Look after a store of embeddings.")
+def store() -> None:
+    """Look after an embedding store: what is in it, whether it is whole, what is to go.
+
+    Jobs may read from the store and add to it meanwhile. Whatever is killed, the same command finishes.
+
+    \b
+    Examples:
+      faceprobe store info store
+      faceprobe store verify store
+      faceprobe store forget store photos/anna.jpg
+    """
+
+
+@store.command("info", short_help="What a store holds.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+def store_info(store_path: Path, as_json: bool) -> None:
+    """Show what STORE holds, by fingerprint.
+
+    \b
+    Examples:
+      faceprobe store info store
+      faceprobe store info store --json
+    """
+    import dataclasses
+
+    from embedder.store import open_store
+    from embedder.upkeep.info import info
+
+    found = info(open_store(store_path))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=1))
+        return
+    for held in found.holdings:
+        shape = " x ".join(map(str, held.dim)) + ("-d" if len(held.dim) == 1 else "")
+        seeded = ", seeded weights: for tests alone" if held.seeded else ""
+        click.echo(f"{held.name} {held.fingerprint} ({shape}), licence {held.licence or 'unknown'}{seeded}")
+        rows = ", ".join(f"{status} {n:,}" for status, n in held.rows.items())
+        click.echo(f"  rows: {rows or 'none'}" + (f"; {held.repeated:,} of them repeated" if held.repeated else ""))
+        speed = f", {held.seconds_per_row * 1000:.1f} ms per row" if held.seconds_per_row else ""
+        click.echo(f"  {_count(held.shards, 'shard')}, {_megabytes(held.bytes)}{speed}")
+    click.echo(f"{_count(found.images, 'image file')} known, {_count(found.copies, 'copy')}; {_megabytes(found.bytes)}")
+
+
+@store.command("verify", short_help="Check every byte of a store.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+def store_verify(store_path: Path) -> None:
+    """Check every byte of STORE against its hashes, and what the store says of itself.
+
+    One line per finding: the file, what is wrong, what to do.
+
+    \b
+    Examples:
+      faceprobe store verify store
+
+    \b
+    Exit codes: 0 when nothing is damaged, there may be remarks; 1 when something is; 2 for what you can mend.
+    """
+    from embedder.upkeep.verify import verify
+
+    with _progress("verifying", "MB") as on_progress:
+        started = time.perf_counter()
+        found = verify(store_path, on_progress=lambda done, total: on_progress(done >> 20, total >> 20))
+        seconds = time.perf_counter() - started
+    for finding in found.findings:
+        click.echo(f"{'DAMAGED' if finding.damaged else 'remark'} {finding}")
+    for fingerprint, (low, middle, high) in found.norms.items():
+        click.echo(f"{fingerprint}: lengths of vectors {low:.4g} to {high:.4g}, median {middle:.4g}")
+    damaged = sum(finding.damaged for finding in found.findings)
+    remarks = len(found.findings) - damaged
+    click.echo(
+        f"{_count(found.files, 'file')} of shards, {_megabytes(found.bytes)} in {seconds:.1f} s: "
+        f"{damaged or 'nothing'} damaged, {_count(remarks, 'remark')}"
+    )
+    if damaged:
+        sys.exit(EXIT_FAILURES)
+
+
+@store.command("forget", short_help="Remove images from every file of a store.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("names", metavar="PATH|SHA256...", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def store_forget(store_path: Path, names: tuple[str, ...], dry_run: bool) -> None:
+    """Remove every row and vector of some images from STORE, then look through all its bytes for them.
+
+    An image is a file, a path as the store recorded it, or a SHA-256, of which 8 digits do. It goes under all its
+    names. Stop the jobs that read it first. Backups, and the free blocks of a disk, are out of reach.
+
+    \b
+    Examples:
+      faceprobe store forget store photos/anna.jpg --dry-run
+      faceprobe store forget store photos/anna.jpg 5891b5b522d5df08
+    """
+    from embedder.store import open_store
+    from embedder.upkeep.forget import forget
+
+    gone = forget(open_store(store_path), names, dry_run=dry_run)
+    for path in gone.paths:
+        click.echo(f"  {path}")
+    rows = ", ".join(f"{n:,} of {fingerprint}" for fingerprint, n in gone.rows.items()) or "none"
+    what = f"{_count(len(gone.sha256), 'image')} under {_count(len(gone.paths), 'name')}, rows: {rows}"
+    click.echo(f"would forget {what}" if dry_run else f"forgot {what}; no file of {store_path} holds any of it")
+    if gone.twins:
+        click.echo(f"other files have the same vector, the same picture perhaps: {', '.join(gone.twins)}")
+
+
+@store.command("compact", short_help="Bring small shards together.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+def store_compact(store_path: Path) -> None:
+    """Rewrite the small shards of STORE as larger ones, without rows that are there twice.
+
+    \b
+    Examples:
+      faceprobe store compact store
+    """
+    from embedder.store import open_store
+    from embedder.upkeep.compact import compact
+
+    with _progress("compacting", "shard") as on_progress:
+        done = compact(open_store(store_path), on_progress=on_progress)
+    for folder in done:
+        click.echo(
+            f"{folder.folder}: {_count(folder.before, 'shard')} to {folder.after:,}, "
+            f"{_count(folder.dropped, 'row')} dropped"
+        )
+
+
+@store.command("gc", short_help="Remove what stopped jobs left.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    help="Minutes; 0 if no job is running: it may be about to commit what is newer.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def store_gc(store_path: Path, older_than: float, dry_run: bool) -> None:
+    """Remove half-written files from STORE, vectors without a table, and shards that others replaced.
+
+    \b
+    Examples:
+      faceprobe store gc store --dry-run
+      faceprobe store gc store --older-than 0
+    """
+    from embedder.store import open_store
+    from embedder.upkeep.gc import gc
+
+    done = gc(open_store(store_path), older_than=older_than * 60, dry_run=dry_run)
+    for name in done.removed:
+        click.echo(f"  {name}")
+    verb = "would remove" if dry_run else "removed"
+    click.echo(f"{verb} {_count(len(done.removed), 'file')}, {_megabytes(done.bytes)}")
+    if done.too_new:
+        click.echo(f"{_count(len(done.too_new), 'file')} newer than {older_than:g} minutes left: a job may be at work")
+
+
+@store.command("merge", short_help="Join stores made apart.")
+@click.argument("sources", metavar="SOURCE...", type=_PATH, nargs=-1, required=True)
+@click.option("--into", "target", type=_PATH, required=True, help="Store to fill; made if it is not there.")
+def store_merge(sources: tuple[Path, ...], target: Path) -> None:
+    """Copy what the stores SOURCE hold into another, checking every byte.
+
+    What is there already is passed over, so a stopped merge is continued by the same command.
+
+    \b
+    Examples:
+      faceprobe store merge machine1/store machine2/store --into store
+    """
+    from embedder.store import open_store
+    from embedder.upkeep.merge import merge
+
+    opened = [open_store(source) for source in sources]
+    with _progress("merging", "shard") as on_progress:
+        done = merge(opened, open_store(target, create=True), on_progress=on_progress)
+    click.echo(
+        f"{_count(done.copied, 'shard')} copied ({_megabytes(done.bytes)}), {done.known:,} known; "
+        f"`faceprobe store compact {target}` drops images embedded twice"
+    )
+
+
+@store.command("export", short_help="Write embeddings for other programs.")
+@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.option("--backbone", "name", required=True, help="A name in the store, or a fingerprint.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["npy", "parquet", "csv"]),
+    required=True,
+    help="npy: a folder of numbered .npy files with .parquet tables beside; or one file.",
+)
+@click.option("-o", "--output", type=_PATH, required=True, help="New folder for npy, else a file.")
+@click.option("--by-content", is_flag=True, help="One row per content, without paths; else one per image file.")
+@click.option("--failures", "failures_path", type=_PATH, help="A .csv for images without a vector, with reasons.")
+def store_export(
+    store_path: Path, name: str, form: str, output: Path, by_content: bool, failures_path: Path | None
+) -> None:
+    """Write the embeddings of one backbone in STORE with the paths of their images, readable by you alone.
+
+    \b
+    Examples:
+      faceprobe store export store --backbone Dlib --format npy -o dlib
+      faceprobe store export store --backbone Dlib --format parquet -o dlib.parquet --failures failed.csv
+    """
+    from data.files import PRIVATE, write_text
+    from embedder.store import open_store
+    from embedder.upkeep.export import export, failures
+
+    opened = open_store(store_path)
+    spec = opened.find(name)
+    if spec is None:
+        held = ", ".join(held.name for held in opened.specs().values()) or "no embeddings"
+        raise FaceprobeError(f"{store_path} holds {held}, not {name}: name one of these")
+    if form != "npy":
+        _check_output(output, (f".{form}",))
+    if failures_path:
+        _check_output(failures_path, (".csv",))
+    rows = export(opened, spec, output, form=form, by_content=by_content)
+    click.echo(f"{_count(rows, 'row')} of {spec.name} {spec.fingerprint} in {output}")
+    if failures_path:
+        failed = failures(opened, spec)
+        write_text(failures_path, failed.to_csv(index=False, lineterminator="\n"), mode=PRIVATE)
+        click.echo(f"{_count(len(failed), 'image')} without a vector in {failures_path}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MB"
 
 
 @cli.command(short_help="See it all, on drawn faces.")

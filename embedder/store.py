@@ -1,59 +1,46 @@
 """EmbeddingStore: rows and vectors on disk, keyed by content, one folder per fingerprint.
 
-    store.json                                  {"format": "faceprobe store", "version": 1}
-    images/SHARD.parquet                        one row per file read: path, size, mtime_ns, sha256
-    embeddings/FINGERPRINT/spec.json            the EmbeddingSpec
-    embeddings/FINGERPRINT/SHARD.parquet        one row per face or failure: sha256, face, status, reason, row
-    embeddings/FINGERPRINT/SHARD.npy            the vectors; `row` of the Parquet file counts into it
+    store.json                         {"format": "faceprobe store", "version": 1}
+    images/SHARD.parquet               one row per file read: path, size, mtime_ns, sha256
+    embeddings/FINGERPRINT/spec.json   the EmbeddingSpec
+    embeddings/FINGERPRINT/SHARD.*     one row per face or failure: sha256, face, status, reason, row; and the vectors
 
-A shard never changes. Its .npy is written first, and its .parquet, renamed into place, is the commit: a shard without
-one does not exist. Shards have unique names, so several jobs write into one folder without knowing of each other; rows
-that two of them both wrote are equal, and readers take the first. docs/store.md has the reasons.
+`embedder.shards` has the shards themselves. Several jobs write into one store without knowing of each other; rows that
+two of them both wrote are equal, and readers take the first. docs/store.md has the reasons.
 """
 
 import hashlib
-import io
 import json
 import os
-import secrets
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data.errors import FingerprintMismatch, StoreError
-from data.files import PRIVATE, atomic_write, write_text
+from data.files import PRIVATE, write_text
+from embedder.shards import (
+    IMAGES,
+    ROWS,
+    VERSION,
+    Shard,
+    disk_errors,
+    live_shards,
+    make_folder,
+    read_shards,
+    write_shard,
+)
 from embedder.spec import EmbeddingSpec, difference
 
-FORMAT = "faceprobe store"
-VERSION = 1
-
-_IMAGES = pa.schema(
-    [
-        ("path_key", pa.string()),  # SHA-256 of the absolute path, 32 digits: tells equal names in two folders apart
-        ("path", pa.string()),  # image_id: relative, POSIX
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("sha256", pa.string()),
-    ]
-)
-_ROWS = pa.schema(
-    [
-        ("sha256", pa.string()),
-        ("face", pa.int16()),
-        ("status", pa.dictionary(pa.int32(), pa.string())),
-        ("reason", pa.string()),
-        ("row", pa.int32()),  # into the shard's .npy; null unless status is ok
-    ]
-)
-IMAGE_COLUMNS = _IMAGES.names
-ROW_COLUMNS = _ROWS.names[:-1]  # what `add` is given; it counts the rows itself
+MARKER = json.dumps({"format": "faceprobe store", "version": VERSION})  # all of store.json
+IMAGE_COLUMNS = IMAGES.names
+ROW_COLUMNS = ROWS.names[:-1]  # what `add` is given; it counts the rows itself
+SHA256 = r"[0-9a-f]{64}"
 
 
 class EmbeddingStore:
@@ -67,10 +54,13 @@ class EmbeddingStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def folder(self, fingerprint: str) -> Path:
+        """Where the embeddings of a fingerprint are."""
+        return self.path / "embeddings" / fingerprint
+
     def specs(self) -> dict[str, EmbeddingSpec]:
         """The EmbeddingSpec of every fingerprint held, in order of name."""
-        files = sorted(self.path.glob("embeddings/*/spec.json"))
-        specs = [EmbeddingSpec.from_json(_read_json(file)) for file in files]
+        specs = [read_spec(file) for file in sorted(self.path.glob("embeddings/*/spec.json"))]
         return {spec.fingerprint: spec for spec in sorted(specs, key=lambda spec: spec.name)}
 
     def find(self, name: str) -> EmbeddingSpec | None:
@@ -119,7 +109,7 @@ class EmbeddingStore:
         Parameters
         ----------
         spec : whose embeddings these are.
-        rows : DataFrame with the columns ROW_COLUMNS: sha256, face, status, reason.
+        rows : DataFrame with the columns ROW_COLUMNS: sha256 (64 digits), face, status, reason.
         vectors : ndarray of shape (k, *dim): one for each of the k rows with status "ok", in their order.
         seconds : that the backbone took for them.
 
@@ -133,75 +123,83 @@ class EmbeddingStore:
             raise StoreError(f"{ok.sum()} rows are ok but {len(vectors)} vectors came with them")
         if not np.isfinite(vectors).all():
             raise StoreError(f"vectors of {spec.name} must be finite, found NaN or infinity: give those rows a status")
-        folder = self.path / "embeddings" / spec.fingerprint
-        shard = _new_shard_name()
-        with _disk_errors(self.path):
-            if not (folder / "spec.json").exists():
-                _make_folder(folder.parent)
-                _make_folder(folder)
-                write_text(folder / "spec.json", json.dumps(spec.to_json(), indent=1), mode=PRIVATE)
-            metadata: dict[str, Any] = {"fingerprint": spec.fingerprint, "rows": len(vectors), "seconds": seconds}
-            if len(vectors):
-                content = _npy(vectors)
-                metadata["vectors_sha256"] = hashlib.sha256(content).hexdigest()
-                with atomic_write(folder / f"{shard}.npy", mode=PRIVATE) as file:
-                    file.write(content)
-            row = pd.array(np.where(ok, np.cumsum(ok) - 1, 0), dtype="Int32")
-            row[~ok] = pd.NA
-            _write_table(folder / f"{shard}.parquet", rows.assign(row=row), _ROWS, metadata)
+        _check_keys(rows)
+        row = pd.array(np.where(ok, np.cumsum(ok) - 1, 0), dtype="Int32")
+        row[~ok] = pd.NA
+        facts = {"fingerprint": spec.fingerprint, "vectors": len(vectors), "seconds": seconds}
+        with disk_errors(self.path):
+            folder = self.prepare(spec)
+            write_shard(folder, _table(rows.assign(row=row), ROWS), vectors, facts=facts)
+
+    def prepare(self, spec: EmbeddingSpec) -> Path:
+        """Make the folder of a spec and write down its settings, unless they stand there."""
+        folder = self.folder(spec.fingerprint)
+        if not (folder / "spec.json").exists():
+            make_folder(folder.parent)
+            make_folder(folder)
+            write_text(folder / "spec.json", seal(spec.to_json()), mode=PRIVATE)
+        return folder
 
     def add_images(self, images: pd.DataFrame) -> None:
         """Commit which bytes files were found to hold: a DataFrame with the columns IMAGE_COLUMNS."""
-        with _disk_errors(self.path):
-            _make_folder(self.path / "images")
-            _write_table(self.path / "images" / f"{_new_shard_name()}.parquet", images, _IMAGES, {})
+        _check_keys(images)
+        with disk_errors(self.path):
+            make_folder(self.path / "images")
+            write_shard(self.path / "images", _table(images, IMAGES), facts={})
 
     def images(self) -> pd.DataFrame:
         """Every file ever read, as `add_images` took them, oldest first."""
-        return _read_tables(sorted(self.path.glob("images/*.parquet")), _IMAGES)
+        tables = [table for _, table in read_shards(self.path / "images", Shard.table)]
+        return pa.concat_tables([IMAGES.empty_table(), *map(_bare, tables)]).to_pandas()
 
     def rows(self, fingerprint: str) -> pd.DataFrame:
-        """One row per face or failure: sha256, face, status, reason, row, shard (a name); each (sha256, face) once."""
-        files = sorted((self.path / "embeddings" / fingerprint).glob("*.parquet"))
-        return _read_tables(files, _ROWS, shard=True).drop_duplicates(["sha256", "face"], ignore_index=True)
+        """One row per face or failure: sha256, face, status, reason; each (sha256, face) once, ok if it ever was."""
+        empty = ROWS.empty_table().select(ROW_COLUMNS)
+        shards = read_shards(self.folder(fingerprint), lambda shard: shard.table(ROW_COLUMNS))
+        held = pa.concat_tables([empty, *(_bare(table) for _, table in shards)]).to_pandas()
+        ok_first = held.iloc[np.argsort(held["status"] != "ok", kind="stable")]
+        return ok_first.drop_duplicates(["sha256", "face"]).sort_index().reset_index(drop=True)
 
     def seconds_per_row(self, fingerprint: str) -> float:
         """How long the backbone took for a vector, on average over all that is held; NaN without vectors."""
-        files = (self.path / "embeddings" / fingerprint).glob("*.parquet")
-        shards = [json.loads(pq.read_schema(file).metadata[b"faceprobe"]) for file in files]
-        rows = sum(shard["rows"] for shard in shards)
-        return sum(shard["seconds"] for shard in shards) / rows if rows else float("nan")
+        facts = [shard.facts for shard in live_shards(self.folder(fingerprint))]
+        vectors = sum(shard["vectors"] for shard in facts)
+        return sum(shard["seconds"] for shard in facts) / vectors if vectors else float("nan")
 
     def vectors(self, fingerprint: str, rows: pd.DataFrame) -> NDArray[Any]:
-        """The vectors of `rows` (with status ok, from `rows()`), in their order: shape (n, *dim).
-
-        Shards are memory-mapped: only the rows asked for are read.
-        """
-        spec = EmbeddingSpec.from_json(_read_json(self.path / "embeddings" / fingerprint / "spec.json"))
-        found = np.empty((len(rows), *spec.dim), spec.dtype)
-        shards, numbers = rows["shard"].to_numpy(), rows["row"].to_numpy(dtype=np.int64)
-        for shard in pd.unique(shards):
-            here = shards == shard
-            file = self.path / "embeddings" / fingerprint / f"{shard}.npy"
-            try:
-                found[here] = np.load(file, mmap_mode="r", allow_pickle=False)[numbers[here]]
-            except (OSError, ValueError, IndexError) as error:
-                raise StoreError(f"{file} is missing or damaged ({error}): extract into a new store") from None
-        return found
+        """The vectors of `rows` (with status ok, from `rows()`), in their order: shape (n, *dim)."""
+        found, parts = self._take(fingerprint, rows["sha256"])
+        keys = pd.MultiIndex.from_frame(rows[["sha256", "face"]].astype({"face": found["face"].dtype}))
+        places = found.reset_index().set_index(["sha256", "face"])["index"].reindex(keys)
+        if places.isna().any():
+            raise StoreError(f"{self.path} has no vector of {places.isna().sum()} of {len(rows)} rows: read them again")
+        return _gather(parts, places.to_numpy(dtype=np.int64))
 
     def read(self, fingerprint: str, sha256: Sequence[str] | pd.Series) -> tuple[pd.DataFrame, NDArray[Any]]:
         """Look images up by content.
 
+        Of the rows only the hashes are read, a shard at a time, and of the vectors only those asked for.
+
         Returns
         -------
-        (rows, vectors) : the rows of those images that are ok (first face), indexed by position in `sha256`, and
-            their vectors (len(rows), *dim). Joining is by content; the order of the store never matters.
+        (rows, vectors) : the rows (sha256, face) of those images that are ok (first face), indexed by position in
+            `sha256`, and their vectors (len(rows), *dim). Joining is by content; the order of the store never matters.
         """
-        held = self.rows(fingerprint)
-        first = held[(held["status"] == "ok") & (held["face"] == 0)].set_index("sha256")
         wanted = pd.DataFrame({"sha256": sha256})
-        rows = wanted.join(first, on="sha256").dropna(subset=["row"])
-        return rows, self.vectors(fingerprint, rows)
+        found, parts = self._take(fingerprint, wanted["sha256"])
+        first = found[found["face"] == 0].assign(place=lambda rows: rows.index).set_index("sha256")
+        rows = wanted.join(first, on="sha256").dropna(subset=["place"])
+        return rows.drop(columns="place"), _gather(parts, rows["place"].to_numpy(dtype=np.int64))
+
+    def _take(self, fingerprint: str, sha256: pd.Series) -> tuple[pd.DataFrame, list[NDArray[Any]]]:
+        """The ok rows of some images, (sha256, face) each once, and vectors in parts; index labels count into them."""
+        spec = read_spec(self.folder(fingerprint) / "spec.json")
+        wanted = pa.array(sha256.dropna().unique(), pa.string())
+        shards = read_shards(self.folder(fingerprint), lambda shard: _select(shard, wanted))
+        parts = [part for _, part in shards if part is not None]
+        empty = ROWS.empty_table().select(["sha256", "face"])
+        rows = pa.concat_tables([empty, *(_bare(table) for table, _ in parts)]).to_pandas()
+        return rows.drop_duplicates(), [np.empty((0, *spec.dim), spec.dtype), *(vectors for _, vectors in parts)]
 
 
 def open_store(path: str | os.PathLike[str], *, create: bool = False) -> EmbeddingStore:
@@ -209,27 +207,35 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Embeddi
 
     Raises
     ------
-    StoreError : no store there (and not `create`), a folder of something else, or a store of a newer version.
+    StoreError : no store there (and not `create`), a folder of something else, or a store of another version.
     """
     path = Path(path)
     marker = path / "store.json"
     if marker.is_file():
-        _require_version(path, _read_json(marker))
-        return EmbeddingStore(path)
+        require_version(path)
+        store = EmbeddingStore(path)
+        store.specs()  # nothing is added to a store that could not be read
+        return store
     if not create:
         raise StoreError(f"no embedding store at {path}: run `extract ... --store {path}` first")
     if path.exists() and (not path.is_dir() or any(map(_is_foreign, path.iterdir()))):
         raise StoreError(f"{path} is not an embedding store and not an empty folder: choose another place")
-    with _disk_errors(path):
-        _make_folder(path)
-        path.chmod(0o700)
-        write_text(marker, json.dumps({"format": FORMAT, "version": VERSION}), mode=PRIVATE)
+    with disk_errors(path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.chmod(path, 0o700)
+        write_text(marker, MARKER, mode=PRIVATE)
     return EmbeddingStore(path)
 
 
-def _is_foreign(entry: Path) -> bool:
-    """Whether something that no store has; another job may be making this one at the same moment."""
-    return entry.name not in ("store.json", "images", "embeddings") and not entry.name.startswith(".store.json.")
+def require_version(path: Path) -> None:
+    """Refuse a folder whose store.json is of something else or of a newer version."""
+    marker = _read_json(path / "store.json")
+    if marker.get("format") != "faceprobe store" or not isinstance(marker.get("version"), int):
+        raise StoreError(f"{path / 'store.json'} does not describe an embedding store: choose another place")
+    if marker["version"] > VERSION:
+        raise StoreError(
+            f"{path} has store format {marker['version']}, this program reads up to {VERSION}: update faceprobe"
+        )
 
 
 def path_key(path: str) -> str:
@@ -241,70 +247,66 @@ def path_key(path: str) -> str:
     return hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _require_version(path: Path, marker: dict[str, Any]) -> None:
-    if marker.get("format") != FORMAT or not isinstance(marker.get("version"), int):
-        raise StoreError(f"{path / 'store.json'} does not describe an embedding store: choose another place")
-    if marker["version"] > VERSION:
-        raise StoreError(
-            f"{path} has store format {marker['version']}, this program reads up to {VERSION}: update faceprobe"
-        )
+def seal(fields: dict[str, Any]) -> str:
+    """JSON that ends in the SHA-256 of the rest."""
+    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+    return json.dumps({**fields, "sha256": digest}, indent=1)
 
 
-class _disk_errors:
-    """Say in one line what a full or read-only disk means; nothing half-written is left behind."""
+def read_spec(path: Path) -> EmbeddingSpec:
+    """The spec in a spec.json.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
-            raise StoreError(
-                f"cannot write to {self._path}: {error.strerror or error}. What was committed before is kept; "
-                "make room or mend the permissions and run the same command again"
-            ) from None
-
-
-def _make_folder(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Raises
+    ------
+    StoreError : a byte of it was changed, or it is not one of this version.
+    """
+    fields = _read_json(path)
+    fields.pop("sha256", None)
+    if seal(fields) != path.read_text("utf-8") or fields.get("fingerprint") != path.parent.name:
+        raise StoreError(f"{path} was altered, or is of an unreleased version: restore it or extract into a new store")
+    try:
+        return EmbeddingSpec.from_json(fields)
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{path} is of another version of faceprobe ({error}): extract into a new store") from None
 
 
-def _new_shard_name() -> str:
-    """Sorts by time of writing, unique without asking anyone."""
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{nanoseconds:09}-{secrets.token_hex(6)}"
+def _select(shard: Shard, wanted: pa.Array) -> tuple[pa.Table, NDArray[Any]] | None:
+    """The ok rows (sha256, face) of some images in one shard, and their vectors."""
+    rows = shard.table(["sha256", "face", "row"])
+    rows = rows.filter(pc.and_(pc.is_in(rows["sha256"], value_set=wanted), pc.is_valid(rows["row"])))
+    return (rows.select(["sha256", "face"]), shard.vectors(rows["row"].to_numpy())) if len(rows) else None
 
 
-def _npy(array: NDArray[Any]) -> memoryview:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getbuffer()
+def _gather(parts: list[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of several arrays by their number, counted through all of them: parts are not joined for it."""
+    gathered = np.empty((len(places), *parts[0].shape[1:]), parts[0].dtype)
+    starts = np.cumsum([0, *map(len, parts)])
+    order = np.argsort(places, kind="stable")
+    bounds = np.searchsorted(places[order], starts)
+    for part, start, low, high in zip(parts, starts, bounds, bounds[1:], strict=False):
+        here = order[low:high]
+        gathered[here] = part[places[here] - start]
+    return gathered
 
 
-def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema, metadata: dict[str, Any]) -> None:
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-    table = table.replace_schema_metadata({"faceprobe": json.dumps({"version": VERSION, **metadata})})
-    with atomic_write(path, mode=PRIVATE) as file:
-        pq.write_table(table, file, compression="zstd")
+def _table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
-def _read_tables(files: Iterable[Path], schema: pa.Schema, *, shard: bool = False) -> pd.DataFrame:
-    tables = []
-    for file in files:
-        try:
-            table = pq.read_table(file, schema=schema)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{file} is missing or damaged ({error}): extract into a new store") from None
-        if shard:
-            names = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [file.stem])
-            table = table.append_column("shard", names)
-        tables.append(table)
-    if not tables:
-        fields = [*schema, pa.field("shard", pa.string())] if shard else schema
-        return pa.schema(fields).empty_table().to_pandas()
-    return pa.concat_tables(tables).to_pandas()
+def _bare(table: pa.Table) -> pa.Table:
+    """Without metadata, in which shards differ."""
+    return table.replace_schema_metadata(None)
+
+
+def _check_keys(rows: pd.DataFrame) -> None:
+    keyed = rows["sha256"].astype("string").str.fullmatch(SHA256).fillna(False).astype(bool)
+    if not keyed.all():
+        raise StoreError(f"expected sha256 of 64 hexadecimal digits, found {rows['sha256'][~keyed].iloc[0]!r}")
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Whether something that no store has; another job may be making this one at the same moment."""
+    return entry.name not in ("store.json", "images", "embeddings") and not entry.name.startswith(".store.json.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

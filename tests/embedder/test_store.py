@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from data.errors import FingerprintMismatch, StoreError
-from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, open_store, path_key
+from embedder import shards
+from embedder.shards import Shard, live_shards, read_shards
+from embedder.store import IMAGE_COLUMNS, open_store, path_key, seal
+from embedder.upkeep.compact import compact
 from tests.fakes import FAKE_SPEC
-
-
-def rows_of(*names: str, status: str = "ok") -> pd.DataFrame:
-    return pd.DataFrame([(name, 0, status, "" if status == "ok" else "why") for name in names], columns=ROW_COLUMNS)
+from tests.stores import PRINT, add, key, rows_of, vector_of
 
 
 def vectors_of(n: int, *, start: int = 0) -> np.ndarray:
@@ -31,7 +31,7 @@ def store(tmp_path):
 def test_vectors_come_back_by_content_in_the_order_asked(store):
     store.add(FAKE_SPEC, rows_of("a", "b"), vectors_of(2))
     store.add(FAKE_SPEC, rows_of("c"), vectors_of(1, start=2))
-    rows, vectors = store.read(FAKE_SPEC.fingerprint, ["c", "a", "missing", "b", "a"])
+    rows, vectors = store.read(FAKE_SPEC.fingerprint, [*map(key, ["c", "a", "missing", "b", "a"]), None])
     assert rows.index.tolist() == [0, 1, 3, 4]
     assert vectors[:, 0].tolist() == [2, 0, 1, 0]
 
@@ -39,18 +39,18 @@ def test_vectors_come_back_by_content_in_the_order_asked(store):
 def test_failures_are_rows_without_vectors(store):
     rows = pd.concat([rows_of("a"), rows_of("bad", status="unreadable"), rows_of("b")], ignore_index=True)
     store.add(FAKE_SPEC, rows, vectors_of(2))
-    found, vectors = store.read(FAKE_SPEC.fingerprint, ["a", "bad", "b"])
-    assert found["sha256"].tolist() == ["a", "b"]
+    found, vectors = store.read(FAKE_SPEC.fingerprint, [key("a"), key("bad"), key("b")])
+    assert found["sha256"].tolist() == [key("a"), key("b")]
     assert vectors[:, 0].tolist() == [0, 1]
     held = store.rows(FAKE_SPEC.fingerprint).set_index("sha256")
-    assert held.loc["bad", "status"] == "unreadable"
-    assert held.loc["bad", "reason"] == "why"
+    assert held.loc[key("bad"), "status"] == "unreadable"
+    assert held.loc[key("bad"), "reason"] == "why"
 
 
 def test_rows_written_by_two_jobs_are_read_once(store):
     store.add(FAKE_SPEC, rows_of("a", "b"), vectors_of(2))
     store.add(FAKE_SPEC, rows_of("b", "c"), vectors_of(2, start=1))
-    assert sorted(store.rows(FAKE_SPEC.fingerprint)["sha256"]) == ["a", "b", "c"]
+    assert sorted(store.rows(FAKE_SPEC.fingerprint)["sha256"]) == sorted(map(key, "abc"))
 
 
 @given(
@@ -65,7 +65,7 @@ def test_rows_of_any_shape_and_dtype_survive(tmp_path_factory, array):
     spec = dataclasses.replace(FAKE_SPEC, dim=array.shape[1:], dtype=array.dtype.name)
     names = [f"{i}" for i in range(len(array))]
     store.add(spec, rows_of(*names), array)
-    _, vectors = store.read(spec.fingerprint, names)
+    _, vectors = store.read(spec.fingerprint, [key(name) for name in names])
     assert vectors.dtype == array.dtype
     np.testing.assert_array_equal(vectors, array)
 
@@ -75,7 +75,7 @@ def test_store_is_read_with_pandas_and_numpy_alone(store):
     (rows_file,) = store.path.glob(f"embeddings/{FAKE_SPEC.fingerprint}/*.parquet")
     rows = pd.read_parquet(rows_file)
     vectors = np.load(rows_file.with_suffix(".npy"), mmap_mode="r")
-    assert dict(zip(rows["sha256"], vectors[rows["row"], 0].tolist(), strict=True)) == {"a": 0.0, "b": 1.0}
+    assert dict(zip(rows["sha256"], vectors[rows["row"], 0].tolist(), strict=True)) == {key("a"): 0.0, key("b"): 1.0}
 
 
 def test_shard_without_its_rows_does_not_exist(store):
@@ -106,7 +106,7 @@ def test_vectors_must_be_one_per_ok_row(store):
 
 
 def test_images_remember_path_size_and_time(store):
-    seen = pd.DataFrame([("k", "x.jpg", 5, 10**18 + 1, "a")], columns=IMAGE_COLUMNS)
+    seen = pd.DataFrame([("k", "x.jpg", 5, 10**18 + 1, key("a"))], columns=IMAGE_COLUMNS)
     store.add_images(seen)
     assert store.images().to_dict("records") == seen.to_dict("records")
 
@@ -118,7 +118,7 @@ def test_path_key_tells_equal_names_in_two_folders_apart(tmp_path):
 
 def test_files_are_private(store):
     store.add(FAKE_SPEC, rows_of("a"), vectors_of(1))
-    store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, "a")], columns=IMAGE_COLUMNS))
+    store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, key("a"))], columns=IMAGE_COLUMNS))
     modes = {path.stat().st_mode & 0o777 for path in store.path.rglob("*") if path.is_file()}
     folders = {path.stat().st_mode & 0o777 for path in [store.path, *store.path.rglob("*")] if path.is_dir()}
     assert (modes, folders) == ({0o600}, {0o700})
@@ -172,7 +172,7 @@ def test_damaged_file_is_named(store, pattern):
     (file,) = store.path.glob(pattern)
     file.write_bytes(b"damaged")
     with pytest.raises(StoreError, match=file.name):
-        open_store(store.path).read(FAKE_SPEC.fingerprint, ["a"])
+        open_store(store.path).read(FAKE_SPEC.fingerprint, [key("a")])
 
 
 def test_jobs_that_start_together_make_one_store(tmp_path):
@@ -188,3 +188,96 @@ def test_store_whose_making_was_refused_is_made_by_the_next_run(tmp_path, monkey
         open_store(tmp_path / "store", create=True)
     monkeypatch.undo()
     assert open_store(tmp_path / "store", create=True).specs() == {}
+
+
+def test_embedding_made_after_a_failure_is_what_is_read(store):
+    store.add(FAKE_SPEC, rows_of("a", status="no_face"), vectors_of(0))
+    store.add(FAKE_SPEC, rows_of("a"), vectors_of(1, start=7))
+    assert store.rows(PRINT)["status"].tolist() == ["ok"]
+    assert store.read(PRINT, [key("a")])[1][0, 0] == 7
+
+
+def test_vectors_of_rows_that_are_gone_are_refused(store):
+    add(store, "a")
+    with pytest.raises(StoreError, match="no vector of 1 of 1 rows"):
+        store.vectors(PRINT, rows_of("b"))
+
+
+def test_key_that_is_no_sha256_is_refused(store):
+    with pytest.raises(StoreError, match="expected sha256 of 64 hexadecimal digits, found 'x'"):
+        store.add(FAKE_SPEC, rows_of("a").assign(sha256="x"), vectors_of(1))
+
+
+@pytest.mark.parametrize("place", [5, -5, -40])
+def test_any_byte_of_a_spec_that_changes_is_noticed(store, place):
+    add(store, "a")
+    file = store.folder(PRINT) / "spec.json"
+    text = bytearray(file.read_bytes())
+    text[place] ^= 1
+    file.write_bytes(text)
+    with pytest.raises(StoreError, match=r"spec\.json"):
+        store.specs()
+
+
+def test_store_from_before_the_release_is_refused_in_words(store):
+    add(store, "a")
+    (store.folder(PRINT) / "spec.json").write_text(json.dumps(FAKE_SPEC.to_json(), indent=1))
+    with pytest.raises(StoreError, match="of an unreleased version: restore it or extract into a new store"):
+        open_store(store.path, create=True)
+
+
+def test_spec_with_other_fields_is_refused_in_words(store):
+    add(store, "a")
+    (store.folder(PRINT) / "spec.json").write_text(seal({**FAKE_SPEC.to_json(), "aperture": 8}))
+    with pytest.raises(StoreError, match=r"of another version of faceprobe .*aperture"):
+        open_store(store.path)
+
+
+def test_shard_is_named_by_its_content(store):
+    add(store, "a")
+    (shard,) = live_shards(store.folder(PRINT))
+    table = shard.table()
+    again = shards.write_shard(
+        shard.folder, table.replace_schema_metadata(None), vector_of("a")[None], facts=shard.facts, replaces=[]
+    )
+    assert again.name[-16:] == shard.name[-16:]
+
+
+def test_reader_sees_a_replacement_made_while_it_reads(store):
+    for name in "abcd":
+        add(store, name)
+    started = []
+
+    def read_while_compacting(shard: Shard) -> int:
+        if not started:
+            started.append(compact(store))
+        return len(shard.table())
+
+    read = read_shards(store.folder(PRINT), read_while_compacting)
+    assert [rows for _, rows in read] == [4]
+
+
+def test_listing_that_missed_a_replacement_is_made_again(store, monkeypatch):
+    for name in "ab":
+        add(store, name)
+    listings = [set(), *[shards.shard_names(store.folder(PRINT))] * 2]  # the first fell between new and old
+    monkeypatch.setattr(shards, "shard_names", lambda _: listings.pop(0))
+    assert len(live_shards(store.folder(PRINT))) == 2
+
+
+def test_shard_that_is_listed_and_never_there_ends_in_words(store, monkeypatch):
+    add(store, "a")
+    monkeypatch.setattr(shards, "_PAUSE", 0)
+    monkeypatch.setattr(shards, "shard_names", lambda _: {"20260101T000000000000000-0123456789abcdef"})
+    with pytest.raises(StoreError, match="changes faster than it can be read"):
+        store.rows(PRINT)
+
+
+def test_what_is_written_later_comes_later_whatever_the_clock_says(store, monkeypatch):
+    times = [10**18 + 999_999_999, 10**18, 10**18 + 999_999_999, 5]
+    monkeypatch.setattr("time.time_ns", lambda: times.pop(0))
+    for name in "abcd":
+        store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, key(name))], columns=IMAGE_COLUMNS))
+    assert store.images()["sha256"].tolist() == [key(name) for name in "abcd"]
+    names = [shard.name for shard in live_shards(store.path / "images")]
+    assert [name[15:24] for name in names] == ["999999999", "000000000", "000000001", "000000002"]
