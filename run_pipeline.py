@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.errors import FaceprobeError
+from data.errors import BackboneError, FaceprobeError
 
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
@@ -56,12 +56,12 @@ def cli() -> None:
     \b
     The way through, from a folder of labelled faces to scores for another; `demo` runs it all on drawn faces:
       faceprobe demo
-      faceprobe index faces/ --dataset utkface -o manifest.csv
       faceprobe weights fetch ArcFace
-      faceprobe extract manifest.csv --backbone model.onnx --backbone Dlib --store store
+      faceprobe index faces/ --dataset utkface -o manifest.csv
+      faceprobe extract manifest.csv --backbone ArcFace --backbone Dlib --store store
       faceprobe store verify store
-      faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
-      faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
+      faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib -o runs/first
+      faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
       faceprobe score photos/ --bundle bundle -o scores.csv
     """
 
@@ -288,11 +288,12 @@ def compare(
 
     \b
     Examples:
-      faceprobe compare manifest.csv --store store --backbone MobileFaceNet --backbone Dlib -o runs/first
-      faceprobe compare manifest.csv --store store --backbone MobileFaceNet+Dlib --pictures -o runs/both
+      faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Facenet -o runs/first
+      faceprobe compare manifest.csv --store store --backbone ArcFace+Facenet --pictures -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
     """
+    from data.images import printable
     from heads.compare import cells_of
     from heads.compare import compare as run
     from heads.report.write import PAGE, write_report
@@ -309,6 +310,7 @@ def compare(
     places = {"command": shlex.join(["faceprobe", *sys.argv[1:]])}
     places |= {"manifest": str(manifest), "store": str(options["store_path"])}
     places |= {"test manifest": str(test_path)} if test_path else {}
+    places = {what: printable(place) for what, place in places.items()}
     write_report(output, comparison, data, _run(tasks, backbones, options, places), pictures=pictures)
     _print_rows(data)
     click.echo("\n" + format_table(comparison.of_folds, comparison.cells, backbones))
@@ -428,7 +430,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 
     \b
     Examples:
-      faceprobe train manifest.csv --store store --backbone model.onnx -o bundle
+      faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
+      faceprobe train manifest.csv --store store --backbone net.onnx -o bundle
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
     from embedder.resolve import resolve_backbone, with_weights
@@ -504,6 +507,8 @@ def score(
         sys.exit(EXIT_INTERRUPTED)
     write_scores(rows, output)
     _print_statuses(report)
+    if bundle.embedding.seeded is not None:
+        click.echo(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
     click.echo(f"{len(rows):,} rows in {output}, {report.seconds:.1f} s, {len(rows) / report.seconds:,.0f} images/s")
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
@@ -561,10 +566,17 @@ def weights_fetch(names: tuple[str, ...]) -> None:
     """
     from embedder.fetch import fetch
 
+    failed = []
     for name in names:
-        with _progress(f"fetching {name}", "B") as on_progress:
-            path = fetch(name, on_progress=on_progress)
-        _print_weights(path)
+        try:
+            with _progress(f"fetching {name}", "B") as on_progress:
+                path = fetch(name, on_progress=on_progress)
+        except BackboneError as error:
+            failed.append(str(error))
+        else:
+            _print_weights(path)
+    if failed:
+        raise BackboneError("\n".join(failed))
 
 
 @weights.command("import", short_help="Copy files from elsewhere.")
@@ -589,7 +601,8 @@ def weights_import(files: tuple[Path, ...], name: str | None) -> None:
 
 
 def _print_weights(path: Path) -> None:
-    from embedder.weights import expected_sha256, sha256_of_file
+    from data.files import sha256_of_file
+    from embedder.weights import expected_sha256
 
     _, origin = expected_sha256(path.name)
     said = {"known": "known", "recorded": "recorded", "": "neither known nor recorded"}[origin]
@@ -874,15 +887,20 @@ def demo(images: Path | None, fetch: bool, output: Path) -> None:
         _step("weights", "fetch", *networks)
     random = [name for name in networks if name not in working_backbones()]
     if random:
-        click.echo(f"no weights of {' and '.join(random)} here (--fetch gets them): random numbers stand in for them")
+        click.echo(f"no weights of {' and '.join(random)} here (--fetch gets them): random numbers stand in for them.")
+        click.echo("Drawn skin tones are plain colours, which even random numbers pass on; ages and genders are not.")
     weights = [word for name in random for word in ("--weights", f"{name}=seeded:0")]
     manifest, store, tasks = output / "manifest.csv", ["--store", output / "store"], _repeated("--task", _DEMO_TASKS)
     compared = [*networks, "+".join(networks), "Dlib"]
     _step("index", faces, "--dataset", "utkface", "-o", manifest)
     _step("extract", manifest, *_repeated("--backbone", [*networks, "Dlib"]), *weights, *store)
-    _step("compare", manifest, *_repeated("--backbone", compared), *weights, *store, *tasks, "-o", output / "run")
+    pictures = [] if images else ["--pictures"]
+    run = [*tasks, "-o", output / "run", *pictures]
+    _step("compare", manifest, *_repeated("--backbone", compared), *weights, *store, *run)
     _step("train", manifest, "--backbone", "Dlib", *store, *tasks, "-o", output / "bundle")
     _step("score", others, "--bundle", output / "bundle", *store, "-o", output / "scores.csv")
+    if images:
+        click.echo("these faces were trained on, so their scores look too good; the table has the honest figures")
     click.echo(f"\nopen {output / 'run' / 'report.html'} in a browser; {output / 'scores.csv'} has a row for each face")
 
 
@@ -901,9 +919,13 @@ def _step(*words: object) -> None:
     """Print a command and run it in a process of its own; one that fails ends this one."""
     arguments = [str(word) for word in words]
     click.echo(f"\n$ {shlex.join(['faceprobe', *arguments])}")
-    done = subprocess.run([sys.executable, __file__, *arguments])
-    if done.returncode:
-        sys.exit(done.returncode)
+    process = subprocess.Popen([sys.executable, __file__, *arguments])
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # which the command has got as well, and answers by keeping what it has done
+        code = process.wait()
+    if code:
+        sys.exit(code)
 
 
 def _repeated(option: str, values: Sequence[str]) -> list[str]:

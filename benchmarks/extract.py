@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 
 from data.images import scan_images
 from embedder.backbone import Backbone, load_backbone, usable_cores
 from embedder.extract import extract
+from embedder.ort import onnxruntime
 from embedder.preprocess import decode, normalize
 from embedder.store import open_store
 

@@ -1,6 +1,8 @@
 """Write whole or not at all: a reader sees the old file or the new one, never half of one."""
 
 import contextlib
+import functools
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -52,3 +54,18 @@ def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o666) ->
     """Replace `path` by `text` in UTF-8, atomically."""
     with atomic_write(path, mode=mode) as file:
         file.write(text.encode("utf-8"))
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file; one that has not been touched since is not read again."""
+    status = path.stat()
+    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, *_: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

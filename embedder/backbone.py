@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data.files import sha256_of_file
 from embedder.preprocess import CROPS, DECODE, Picture
 from embedder.resolve import resolve_backbone
 from embedder.seeded import seeded_weights
 from embedder.spec import BACKBONES, L2_NORMALIZED, SEEDED, BackboneSpec, EmbeddingSpec
-from embedder.weights import sha256_of_file
 
 
 class Runtime(Protocol):
@@ -22,6 +22,9 @@ class Runtime(Protocol):
 
     def embed(self, faces: Picture) -> NDArray[Any]:
         """Faces (n, height, width[, 3]) uint8 to rows (n, *dim)."""
+
+    def warm_up(self) -> None:
+        """Do now what the first `embed` would do beside embedding, so that its time can be measured."""
 
     def close(self) -> None:
         """Free what it holds: threads, processes."""
@@ -64,6 +67,10 @@ class Backbone:
     def _fitted(self, face: Picture) -> Picture:
         seen = (*self.spec.input_size,) if self.spec.channel_order == "GRAY" else (*self.spec.input_size, 3)
         return face if face.shape == seen else self.crop(face)
+
+    def warm_up(self) -> None:
+        """Load what is loaded late, which `embed` would do by itself."""
+        self._runtime.warm_up()
 
     def close(self) -> None:
         """Stop the threads or processes of the runtime."""

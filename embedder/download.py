@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 CONNECT_SECONDS, STALL_SECONDS = 10, 30
+_LARGEST = 2 << 30  # bytes of a file of unknown length: four times the largest that there is
 _PIECE = 1 << 16  # what a broken connection costs at most
 
 
@@ -116,9 +117,14 @@ def _receive(response: "Response", url: str, part: Path, *, expected_bytes: int 
         for piece in itertools.chain([first], pieces):
             file.write(piece)
             have += len(piece)
+            if have > (total or expected_bytes or _LARGEST):
+                break
             on_progress(have, total)
         file.flush()
         os.fsync(file.fileno())
+    if have > (total or expected_bytes or _LARGEST):
+        discard(part)
+        raise DownloadError(f"sent more than the {total or expected_bytes or _LARGEST:,} bytes that were expected")
     if total and have != total:
         raise DownloadError(f"sent {have:,} of {total:,} bytes")
 

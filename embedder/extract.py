@@ -239,6 +239,8 @@ class _Job:
         print_ = backbone.spec.fingerprint
         if not images:
             return
+        if print_ not in self.report.infer_seconds:
+            backbone.warm_up()
         started = time.perf_counter()
         faces = [image.crops[print_] for image in images.values() if print_ in image.crops]
         vectors = backbone.embed(faces)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import BackboneError
-from data.files import atomic_write
+from data.files import atomic_write, sha256_of_file
 from embedder.download import DownloadError, Progress, discard, download
 from embedder.spec import BACKBONES
 from embedder.weights import (
@@ -18,7 +18,6 @@ from embedder.weights import (
     check,
     find_weights,
     remember,
-    sha256_of_file,
     weights_folder,
 )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from embedder.weights import require_weights
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
 _ROW_KEYS = ("weights", "normalization", "channel_order")
+_LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
 
@@ -53,7 +54,7 @@ def with_weights(names: Sequence[str], weights: Sequence[str]) -> list[str]:
     ------
     BackboneError : weights for no backbone that is named, or for several at once.
     """
-    stems = [part.partition(",")[0] for name in names for part in name.split("+")]
+    stems = [part.partition(",")[0] for name in names for part in split_name(name)]
     takers = [*dict.fromkeys(stem for stem in stems if stem in BACKBONES and BACKBONES[stem].files)]
     chosen: dict[str, str] = {}
     for value in weights:
@@ -65,13 +66,35 @@ def with_weights(names: Sequence[str], weights: Sequence[str]) -> list[str]:
         if not of or (len(of) > 1 and not value.startswith(SEEDED)):
             found = " and ".join(takers) or "no such backbone"
             raise BackboneError(f"weights {value} are for one backbone of deepface, found {found}: give NAME={value}")
+        if twice := chosen.keys() & set(of):
+            raise BackboneError(f"weights of {' and '.join(sorted(twice))} are given twice: leave out {value}")
         chosen |= dict.fromkeys(of, value)
-    return ["+".join(_with_setting(part, chosen) for part in name.split("+")) for name in names]
+    return ["+".join(_with_setting(part, chosen) for part in split_name(name)) for name in names]
 
 
 def _with_setting(name: str, chosen: dict[str, str]) -> str:
     stem, comma, settings = name.partition(",")
-    return f"{stem},weights={chosen[stem]}{comma}{settings}" if stem in chosen else name
+    if stem not in chosen:
+        return name
+    if "weights" in _split_settings(name)[1]:
+        raise BackboneError(f"{name} has weights of its own: leave out {chosen[stem]}")
+    return f"{stem},weights={chosen[stem]}{comma}{settings}"
+
+
+def split_name(name: str, held: Collection[str] = ()) -> list[str]:
+    """The names that "+" joins, or the one that has a "+" within.
+
+    Parameters
+    ----------
+    held : further names of backbones, beside those of `BACKBONES` and of .onnx files.
+    """
+    parts = name.split("+")
+    stems = [part.partition(",")[0] for part in parts]
+    known = all(
+        stem in BACKBONES or part in held or stem.lower().endswith(".onnx")
+        for part, stem in zip(parts, stems, strict=True)
+    )
+    return parts if known else [name]
 
 
 def _row(name: str) -> BackboneSpec:
@@ -115,8 +138,8 @@ def _on_file(row: BackboneSpec, path: Path) -> BackboneSpec:
 
 
 def _seeded(row: BackboneSpec, seed: str | int) -> BackboneSpec:
-    if not str(seed).isdecimal():
-        raise BackboneError(f"a seed must be a whole number, as in weights={SEEDED}0; found {seed!r}")
+    if not str(seed).isdecimal() or int(seed) > _LARGEST_SEED:
+        raise BackboneError(f"a seed must be a whole number up to 2^63 - 1, as in weights={SEEDED}0; found {seed!r}")
     if not row.graph:
         raise BackboneError(f"{row.name} cannot be seeded: deepface does not define its network, it comes as one file")
     return dataclasses.replace(row, seed=int(seed), runtime="keras", licence="none: drawn at random", url="")
@@ -144,7 +167,7 @@ def _onnx_spec(path: Path, settings: dict[str, Any]) -> BackboneSpec:
         if key in fields or key != "layout":  # which the graph tells
             _require_choice(path, fields, key)
     return BackboneSpec(
-        name=str(fields.get("name", path.stem)),
+        name=_own_name(path, str(fields.get("name", path.stem))),
         runtime="onnx",
         dim=_shape(path, fields, "dim", 1),
         input_size=_shape(path, fields, "input_size", 2),  # type: ignore[arg-type]
@@ -157,6 +180,14 @@ def _onnx_spec(path: Path, settings: dict[str, Any]) -> BackboneSpec:
         licence=str(fields.get("licence", "unknown")),
         url=str(fields.get("url", "")),
     )
+
+
+def _own_name(path: Path, name: str) -> str:
+    """The name of a user's own file in tables, where it must be seen, and not be taken for the dummy or as seeded."""
+    if name.isprintable() and name.strip() not in ("", "-") and SEEDED not in name:
+        return name
+    sidecar = path.with_suffix(".json").name
+    raise BackboneError(f"{path.name} cannot be called {name!r}: give it a plain name in {sidecar} or as name=NAME")
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:

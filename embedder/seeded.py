@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BackboneError
-from data.files import atomic_write
+from data.files import sha256_of_file
 from embedder.preprocess import Picture
 from embedder.spec import BackboneSpec
 
@@ -23,12 +24,24 @@ RECIPE = 2  # one more whenever the same seed gives other weights
 PICTURES = 32
 FREQUENCIES = 12  # half waves over a side: as fine as what tells faces from one another at these sizes
 MARK = "faceprobe: drawn at random, not trained, from seed"  # an attribute of the file
+_WORK, _HOUR = ".making-", 3600.0
 BITS = 12  # of the statistics: fewer than in which machines differ
+
+
+def home() -> Path:
+    """The user's home directory. Raises BackboneError if there is none, as for a bare user id in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise BackboneError(
+            "no home directory is known for weights: set DEEPFACE_HOME to the folder of trained ones, and "
+            "XDG_CACHE_HOME to one for weights drawn at random"
+        ) from None
 
 
 def seeded_folder() -> Path:
     """Where such files are kept: $XDG_CACHE_HOME/faceprobe, far from deepface's folder of trained weights."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
     return Path(cache) / "faceprobe" / f"seeded-{RECIPE}"
 
 
@@ -46,6 +59,10 @@ def is_seeded(path: Path) -> bool:
 def seeded_weights(row: BackboneSpec, seed: int) -> Path:
     """The .h5 file of a row's network with weights drawn from a seed; made once, by TensorFlow, in some seconds.
 
+    Its name ends in 16 digits of its SHA-256: one that was damaged is drawn again. Machines whose arithmetic differs
+    (another kind of processor, oneDNN switched off) may round a statistic otherwise, so a seed is the same file only on
+    the same kind of machine; the fingerprint tells.
+
     Parameters
     ----------
     row : of `BACKBONES`, with its own normalization and channel order: other settings run on the same file.
@@ -54,19 +71,36 @@ def seeded_weights(row: BackboneSpec, seed: int) -> Path:
     ------
     BackboneError : packages are missing, or the file cannot be written.
     """
-    path = seeded_folder() / f"{row.name}-seed{seed}.h5"
-    if path.is_file():
-        return path
+    folder, stem = seeded_folder(), f"{row.name}-seed{seed}-"
+    try:
+        for path in sorted(folder.glob(f"{stem}*.h5")):
+            if path.name == _named(stem, path):
+                return path
+            path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        return _make(row, seed, folder, stem)
+    except OSError as error:
+        said = error.strerror or str(error).partition(",")[0]  # HDF5 adds a dump
+        raise BackboneError(f"cannot write to {folder}: {said}. Make room, or set XDG_CACHE_HOME") from None
+
+
+def _named(stem: str, file: Path) -> str:
+    """What a file is called that has not been damaged since it was made."""
+    return f"{stem}{sha256_of_file(file)[:16]}.h5"
+
+
+def _make(row: BackboneSpec, seed: int, folder: Path, stem: str) -> Path:
     from embedder.runtimes.keras import build_network, load
 
     row, _ = load(row, cores=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        build_network(row, lambda network: _fill_and_save(network, row, seed, path))
-    except OSError as error:
-        raise BackboneError(
-            f"cannot write {path}: {error.strerror or error}. Make room, or set XDG_CACHE_HOME"
-        ) from None
+    for left in folder.glob(f"{_WORK}*"):
+        if left.stat().st_mtime < time.time() - _HOUR:  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as work:
+        made = Path(work) / "weights.h5"  # Keras writes to names alone
+        build_network(row, lambda network: _fill_and_save(network, row, seed, made))
+        path = folder / _named(stem, made)
+        os.replace(made, path)
     return path
 
 
@@ -76,13 +110,9 @@ def _fill_and_save(network: Any, row: BackboneSpec, seed: int, path: Path) -> No
     for position, tensor in enumerate(network.weights):  # one by one: VGG-Face's largest has 400 MB
         tensor.assign(draw_tensor(tensor.name, tuple(tensor.shape), [seed, position]))
     _set_statistics(network, row)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, atomic_write(path) as file:
-        work = Path(folder) / path.name  # Keras writes to names alone
-        network.save_weights(str(work))
-        with h5py.File(work, "a") as weights:
-            weights.attrs[MARK] = seed
-        with open(work, "rb") as made:
-            shutil.copyfileobj(made, file)
+    network.save_weights(str(path))
+    with h5py.File(path, "a") as weights:
+        weights.attrs[MARK] = str(seed)
 
 
 def draw_tensor(name: str, shape: tuple[int, ...], seed: list[int]) -> NDArray[Any]:

@@ -35,7 +35,7 @@ from embedder.shards import (
     read_shards,
     write_shard,
 )
-from embedder.spec import EmbeddingSpec, difference
+from embedder.spec import SEEDED, EmbeddingSpec, difference
 
 MARKER = json.dumps({"format": "faceprobe store", "version": VERSION})  # all of store.json
 IMAGE_COLUMNS = IMAGES.names
@@ -92,7 +92,7 @@ class EmbeddingStore:
         namesakes = [held for held in specs.values() if held.name == spec.name]
         if not namesakes:
             held = ", ".join(held.name for held in specs.values()) or "no embeddings"
-            raise FingerprintMismatch(f"{self.path} holds {held}: run `extract --backbone {spec.name}` first")
+            raise FingerprintMismatch(f"{self.path} holds {held}: run `extract --backbone {_asked(spec)}` first")
         nearest = min(namesakes, key=lambda other: len(difference(other, spec)))
         lines = "\n".join(
             f"  {field}: the store has {found}, asked for is {wanted}"
@@ -302,6 +302,13 @@ def _check_keys(rows: pd.DataFrame) -> None:
     keyed = rows["sha256"].astype("string").str.fullmatch(SHA256).fillna(False).astype(bool)
     if not keyed.all():
         raise StoreError(f"expected sha256 of 64 hexadecimal digits, found {rows['sha256'][~keyed].iloc[0]!r}")
+
+
+def _asked(spec: EmbeddingSpec) -> str:
+    """How `extract` is told of a backbone."""
+    if spec.seeded is None:
+        return spec.name
+    return f"{spec.recorded['backbone']} --weights {SEEDED}{spec.seeded}"
 
 
 def _is_foreign(entry: Path) -> bool:

@@ -4,17 +4,18 @@ They lie in deepface's own folder, so that both find the same files. A file is u
 one. Where none is known, that of the first file is recorded in the folder, and a later change is refused.
 """
 
+import contextlib
 import errno
 import fcntl
-import functools
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import BackboneError
+from data.files import sha256_of_file
 from embedder.download import not_weights
+from embedder.seeded import home, is_seeded
 from embedder.spec import BACKBONES
 
 RECORD = "faceprobe.sha256"  # in the format of sha256sum: `sha256sum -c faceprobe.sha256` checks it
@@ -100,7 +101,7 @@ class Check:
 
 def weights_folder() -> Path:
     """The folder of deepface: $DEEPFACE_HOME/.deepface/weights, below the home directory by default."""
-    return Path(os.environ.get("DEEPFACE_HOME", Path.home())) / ".deepface" / "weights"
+    return Path(os.environ.get("DEEPFACE_HOME") or home()) / ".deepface" / "weights"
 
 
 def find_weights(files: Sequence[str]) -> Path | None:
@@ -146,7 +147,16 @@ def expected_sha256(name: str) -> tuple[str, str]:
 
 def working_backbones() -> list[str]:
     """Names of the backbones that need no weight file, or have one in the folder."""
-    return [row.name for row in BACKBONES.values() if not row.files or find_weights(row.files)]
+    return [row.name for row in BACKBONES.values() if not row.files or _may_work(find_weights(row.files))]
+
+
+def _may_work(path: Path | None) -> bool:
+    """Whether a file is there that is not plainly something else; its hash is checked when it is used."""
+    if path is None or is_seeded(path):
+        return False
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return not not_weights(file.read(64))
+    return False
 
 
 def verify_weights() -> list[Check]:
@@ -156,9 +166,14 @@ def verify_weights() -> list[Check]:
 
 def check(path: Path, name: str) -> Check:
     """Compare the file at `path`, wherever it lies, with what the weight file `name` must be."""
-    with open(path, "rb") as file:
-        problem = not_weights(file.read(64))
-    sha256 = sha256_of_file(path)
+    try:
+        with open(path, "rb") as file:
+            problem = not_weights(file.read(64))
+        sha256 = sha256_of_file(path)
+    except OSError as error:
+        return Check(name, path, "", "", f"it cannot be read: {error.strerror}")
+    if is_seeded(path):
+        problem = "it holds random numbers that were drawn here, not trained weights"
     expected, origin = expected_sha256(name)
     if not problem and not expected:
         problem = _why_not_opened(path, name)
@@ -195,21 +210,6 @@ def addresses(row: WeightFile) -> tuple[str, ...]:
     return (f"{own.rstrip('/')}/{row.name}", *row.urls) if own else row.urls
 
 
-def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file; one that has not been touched since is not read again."""
-    status = path.stat()
-    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, *_: int) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _row(name: str) -> WeightFile:
     """The row of a file; one that is in no table is served nowhere, and nothing is known of it."""
     return WEIGHTS.get(name, WeightFile(name, ()))
@@ -223,7 +223,7 @@ def _why_not_opened(path: Path, name: str) -> str | None:
 
             h5py.File(path, "r", locking=False).close()
         else:
-            import onnxruntime
+            from embedder.ort import onnxruntime
 
             options = onnxruntime.SessionOptions()
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -26,11 +26,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.errors import BundleError
-from data.files import atomic_write
+from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, load_backbone, start_backbone
 from embedder.resolve import recall_backbone
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
-from embedder.weights import sha256_of_file
 from heads.net import Net
 from heads.tasks import Task
 

@@ -152,7 +152,8 @@ def compare(
             table = run_cell(cell, data, seed=seed)
             with atomic_write(file, mode=PRIVATE) as out:
                 pq.write_table(table, out)
-        table = pq.read_table(file)
+        with open(file, "rb") as finished:  # pyarrow takes no names that are not UTF-8
+            table = pq.read_table(finished)
         outcomes.append((cell, Outcome(table.to_pandas(), json.loads(table.schema.metadata[b"cell"]))))
         on_progress(1)
     return comparison_of(outcomes, data, seed=seed, reused=reused)

@@ -5,7 +5,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from data.errors import BackboneError, StoreError
 from data.manifest import Manifest
 from data.split import Split, make_folds, strata_of, union_groups
 from embedder.backbone import load_backbone
+from embedder.resolve import split_name
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
 from heads.tasks import Task
@@ -107,7 +107,8 @@ def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[AnySpec]:
     FingerprintMismatch : the store does not hold one, with the fields that differ.
     BackboneError : a name that neither the store nor the program knows, or a concatenation of one with itself.
     """
-    asked = [[_find_spec(store, part) for part in _split_name(store, name)] for name in names]
+    held = {name for spec in store.specs().values() for name in (spec.name, spec.fingerprint)}
+    asked = [[_find_spec(store, part) for part in split_name(name, held)] for name in names]
     bearers = Counter(name for _, name in {(spec.fingerprint, spec.name) for parts in asked for spec in parts})
     specs = {}
     for name, parts in zip(names, asked, strict=True):
@@ -119,11 +120,6 @@ def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[AnySpec]:
         spec = Concatenation(told_apart) if len(parts) > 1 else told_apart[0]
         specs[spec.fingerprint] = spec
     return list(specs.values())
-
-
-def _split_name(store: EmbeddingStore, name: str) -> list[str]:
-    """The names that "+" joins, unless it belongs to the name of one backbone or file."""
-    return [name] if store.find(name) or Path(name.partition(",")[0]).exists() else name.split("+")
 
 
 def _find_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:

@@ -21,6 +21,8 @@ WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".parquet": lambda rows: rows.to_parquet(index=False),
 }
 
+SEEDED = "(random weights, not trained)"  # stands beside the bundle's id in every row
+
 # Inferring ethnicity of people is restricted by law in places (EU AI Act, Art. 5(1)(g)): only when asked for by name.
 ON_REQUEST = "ethnicity"
 
@@ -66,7 +68,8 @@ def score(
             "reason": report.images["reason"],
         }
     )
-    return rows.join(predicted).assign(bundle=bundle.id), report
+    name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {SEEDED}"
+    return rows.join(predicted).assign(bundle=name), report
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def backbone_facts(store: EmbeddingStore, specs: Iterable[AnySpec]) -> dict[str,
             "dim": math.prod(spec.dim),
             "weights_bytes": sum(part.recorded["weights_bytes"] for part in parts_of(spec)),
             "licence": "; ".join(dict.fromkeys(part.recorded["licence"] for part in parts_of(spec))),
-            "seeded": any(map(_is_seeded, parts_of(spec))),
+            "seeded": any(part.seeded is not None for part in parts_of(spec)),
             "parts": [_part(part) for part in parts_of(spec)],
         }
         for spec in specs
@@ -74,12 +74,8 @@ def _part(spec: EmbeddingSpec) -> dict[str, Any]:
         "weights_sha256": spec.weights_sha256,
         "licence": spec.recorded["licence"],
         "library": spec.recorded.get("library", "unknown"),
-        "seeded": _is_seeded(spec),
+        "seeded": spec.seeded is not None,
     }
-
-
-def _is_seeded(spec: EmbeddingSpec) -> bool:
-    return spec.recorded.get("seeded") is not None
 
 
 def marked(backbone: str, backbones: Mapping[str, Mapping[str, Any]]) -> str:

@@ -33,12 +33,16 @@ class FakeRuntime:
 
     def __init__(self) -> None:
         self.calls: list[int] = []
+        self.warm = False
 
     def embed(self, faces: Picture) -> np.ndarray:
         self.calls.append(len(faces))
         n, height, width, _ = faces.shape
         quarters = faces.reshape(n, 2, height // 2, 2, width // 2, 3).mean(axis=(2, 4))
         return (quarters.reshape(n, 12) / 255).astype(np.float32)
+
+    def warm_up(self) -> None:
+        self.warm = True
 
     def close(self) -> None:
         pass

@@ -65,8 +65,11 @@ def test_bundle_says_first_that_its_figures_mean_nothing(dry):
     assert card.index("SEEDED WEIGHTS, NOT TRAINED") < card.index("Backbone")
 
 
-def test_bundle_of_a_seeded_backbone_draws_its_weights_again(dry):
-    assert len(pd.read_csv(dry.place / "scores.csv")) == 60
+def test_every_score_of_a_seeded_bundle_says_that_it_means_nothing(dry):
+    scores = pd.read_csv(dry.place / "scores.csv")
+    assert len(scores) == 60
+    assert scores["bundle"].str.endswith("(random weights, not trained)").all()
+    assert f"{SEEDED}: weights drawn at random, not trained; these predictions mean nothing" in dry.score.out
 
 
 def demo_steps(monkeypatch, *arguments):
@@ -92,7 +95,7 @@ def test_demo_takes_pretrained_weights_where_they_are(tmp_path, monkeypatch):
     folder = stay_inside(monkeypatch, tmp_path)
     folder.mkdir(parents=True)
     for name in ("arcface_weights.onnx", "facenet_weights.h5"):
-        (folder / name).write_bytes(b"")
+        (folder / name).write_bytes(b"whatever: its hash is checked when it is used")
     steps, said = demo_steps(monkeypatch, "--images", tmp_path / "faces", "-o", tmp_path / "demo", "--fetch")
     assert steps[0] == ["weights", "fetch", "ArcFace", "Facenet"]
     assert not any("--weights" in words for words in steps)

@@ -46,6 +46,9 @@ class DlibRuntime:
                 "a process of Dlib was killed, perhaps for want of memory: run the same command again to go on"
             ) from None
 
+    def warm_up(self) -> None:
+        """Nothing that takes time: the processes are started by the batch that needs them."""
+
     def close(self) -> None:
         """joblib keeps its processes for the next batch and ends them when idle."""
 

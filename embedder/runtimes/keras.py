@@ -61,6 +61,10 @@ class KerasRuntime:
                 f"{self._spec.weights} does not fit the network of {self._spec.name}: {reason}"
             ) from None
 
+    def warm_up(self) -> None:
+        """Load TensorFlow, build the network and run it once."""
+        self._run(np.zeros((1, *self._spec.input_size, 3), np.uint8))
+
     def close(self) -> None:
         """TensorFlow keeps its threads; the network goes with this object."""
 

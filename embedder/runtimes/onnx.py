@@ -47,6 +47,9 @@ class OnnxRuntime:
         (outputs,) = self._session.run([self._output], {self._input: inputs})
         return outputs.reshape(self._batch, *self._spec.dim)[: len(faces)]
 
+    def warm_up(self) -> None:
+        """Nothing is left to do: the graph ran when it was loaded."""
+
     def close(self) -> None:
         """Stop the threads."""
         self._threads.shutdown(cancel_futures=True)
@@ -59,7 +62,7 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, OnnxRuntime]:
     ------
     BackboneError : the file is no ONNX graph, has no image input, or is not what its sidecar says.
     """
-    import onnxruntime
+    from embedder.ort import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

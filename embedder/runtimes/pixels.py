@@ -13,6 +13,9 @@ class PixelsRuntime:
         """(n, 128, 128) uint8, unchanged."""
         return faces
 
+    def warm_up(self) -> None:
+        """Nothing is loaded."""
+
     def close(self) -> None:
         """Nothing is held."""
 

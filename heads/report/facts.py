@@ -15,7 +15,7 @@ from heads.tasks import Task
 
 MODEL = ["backbone", "head"]
 DUMMY = ("-", "dummy")
-AGE_STEP = 5  # years of a bin of ages
+AGE_STEPS = (5, 10, 20)  # years of a bin of ages: as narrow as the rows allow
 TRAITS = ("gender", "ethnicity")  # columns of people by which errors are told apart
 
 Counts = NDArray[np.int64]
@@ -101,9 +101,15 @@ def mean_error(rows: pd.DataFrame, by: pd.Series) -> Errors:
     return Errors(grouped.mean().unstack(MODEL), grouped.size().groupby(level="group").max())
 
 
-def age_bin(ages: pd.Series) -> pd.Series:
-    """The lowest age of each age's bin of `AGE_STEP` years."""
-    return ages // AGE_STEP * AGE_STEP
+def age_step(ages: pd.Series, *, enough: int) -> int:
+    """Years of a bin, such that half of the bins have enough rows; `ages` with one row per image."""
+    fitting = (step for step in AGE_STEPS if (ages // step).value_counts().median() >= enough)
+    return next(fitting, AGE_STEPS[-1])
+
+
+def age_bin(ages: pd.Series, step: int) -> pd.Series:
+    """The lowest age of each age's bin of `step` years."""
+    return ages // step * step
 
 
 def groups_off(y: pd.Series, predicted: pd.Series) -> pd.Series:

@@ -25,9 +25,9 @@ def _headline(headline: Headline) -> str:
 
 def _block(block: Block, *, level: int) -> Iterator[str]:
     """A block with anything but plots and faces in it, and what is folded away on the page."""
+    if block.title and (block.tables or block.code or (block.more and block.more.tables)):
+        yield f"{'#' * level} {_text(block.title)}"
     if block.tables or block.code:
-        if block.title:
-            yield f"{'#' * level} {_text(block.title)}"
         if block.caption:
             yield _text(block.caption)
         if block.code:

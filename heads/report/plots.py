@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from heads.report.blocks import Key, Label, Plot, Shape
-from heads.report.facts import AGE_STEP, Errors, Model
+from heads.report.facts import Errors, Model
 from heads.table import COLUMNS
 
 WIDTH, HEIGHT, SQUARE = 360, 240, 360  # of panels; one of SQUARE is as wide as high within its axes
@@ -22,7 +22,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 42  # margins
 LETTER = 7.2  # widest average letter of labels in the fonts that a page may find
 BINS = 50  # of the density, along each axis
 DEPTHS = 6  # steps of its shade
-FEW = 20  # rows in a bin below which its mean is not drawn
+FEW = 20  # rows in a bin below which its mean is not drawn,
+HANDFUL = 5  # or this many where most bins have no more
 
 _MARKERS: tuple[tuple[tuple[float, float], ...], ...] = (
     tuple((math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16)),
@@ -116,15 +117,15 @@ def density(y: pd.Series, predicted: pd.Series, *, title: str, what: str, ends: 
     return Plot(title, about, (*frame, *shapes, diagonal), labels, SQUARE, SQUARE)
 
 
-def by_age(errors: Errors, styles: Mapping[Model, int], *, y_label: str, percent: bool) -> Plot:
-    """Mean error of models by age, above bars of how many rows there are.
+def by_age(errors: Errors, styles: Mapping[Model, int], *, step: int, y_label: str, percent: bool) -> Plot:
+    """Mean error of models by age, above bars of how many rows there are; a line ends where a bin is missing.
 
     Parameters
     ----------
-    errors : by `age_bin`.
+    errors : by `age_bin` of `step` years.
     styles : the models to draw, with their looks.
     """
-    ages, step = errors.n.index.to_numpy(float), AGE_STEP
+    ages = errors.n.index.to_numpy(float)
     x = Scale(ages.min(), ages.max() + step, LEFT, WIDTH - RIGHT)
     foot = HEIGHT - BOTTOM
     drawn = errors.mean.loc[errors.n >= least_rows(errors), list(styles)]
@@ -137,17 +138,21 @@ def by_age(errors: Errors, styles: Mapping[Model, int], *, y_label: str, percent
     shapes = [*frame, Shape(bars, "bar")]
     for model, style in styles.items():
         known = drawn[model].dropna()
-        points = [(x(age + step / 2), up(error)) for age, error in zip(known.index, known, strict=True)]
-        shapes.append(Shape(_line(points), f"line s{style}"))
-        shapes.append(Shape("".join(marker(*point, style) for point in points), f"dot s{style}"))
+        run_of_each = (known.index.to_series().diff() != step).cumsum().to_numpy()
+        lines = [
+            [(x(age), up(error)) for age, error in zip(run.index.to_numpy(float) + step / 2, run, strict=True)]
+            for _, run in known.groupby(run_of_each)
+        ]
+        shapes.append(Shape("".join(map(_line, lines)), f"line s{style}"))
+        shapes.append(Shape("".join(marker(*point, style) for line in lines for point in line), f"dot s{style}"))
     most = Label(x.end, foot - 27, f"rows per bin, at most {errors.n.max():,}", "end", "note")
     about = f"{y_label} by true age in bins of {step} years; the table below has the numbers"
     return Plot("", about, tuple(shapes), (*labels, most), WIDTH, HEIGHT)
 
 
 def least_rows(errors: Errors) -> int:
-    """From how many rows on a bin is drawn: FEW, or as many as the largest has where all are small."""
-    return min(FEW, int(errors.n.max()))
+    """From how many rows on a bin is drawn: FEW, or a HANDFUL where most are smaller, if any has as many."""
+    return FEW if errors.n.median() >= FEW else min(HANDFUL, int(errors.n.max()))
 
 
 def curve(course: pd.DataFrame, *, title: str, ends: tuple[float, float], percent: bool = False) -> Plot:

@@ -30,7 +30,7 @@ def report_of(comparison: Comparison, data: Dataset, run: Run, *, picture: Pictu
         Section(study.task.name, f"task-{number}", blocks_of(study, comparison.cells))
         for number, study in enumerate(studies, start=1)
     ]
-    sections.append(_cost(studies, comparison))
+    sections += _cost(studies, comparison)
     if picture:
         sections.append(_mistakes(studies, picture))
     sections.append(_repeat(data, run))
@@ -45,7 +45,8 @@ def _headline(study: Study, comparison: Comparison) -> Headline:
     metric = study.task.metrics[0]
     found = first_metric(comparison.of_folds, study.task)
     best = (study.shown or [DUMMY])[0]
-    lead, contrast = f"Best on {study.task.name} by {COLUMNS[metric][0]}", f"on {found[best].n:,} rows"
+    word = "Random weights" if study.run.is_seeded(best[0]) else "Best"
+    lead, contrast = f"{word} on {study.task.name} by {COLUMNS[metric][0]}", f"on {found[best].n:,} rows"
     if DUMMY in found:
         floor = found[DUMMY].mean
         contrast = f"dummy {figure(metric, floor)}, {contrast}"
@@ -59,8 +60,8 @@ def _results(comparison: Comparison, data: Dataset, run: Run) -> Section:
     folds = [tables.results_table(comparison.of_folds, comparison.cells, task, run) for task in run.tasks]
     caption = (
         f"Mean over {data.split.n_folds} folds of heads tested on rows they have not seen, ± the standard deviation "
-        "over folds. ★ marks the best of a column. The dummy predicts the median or the most frequent class of the "
-        "training rows: a head must beat it."
+        "over folds. ★ marks the best of a column, random weights aside. The dummy predicts the median or the most "
+        "frequent class of the training rows: a head must beat it."
     )
     words = Block("What the columns mean", tables=(tables.glossary(comparison.of_folds),))
     blocks = [Block("", caption, tables=tuple(folds), more=words)]
@@ -74,8 +75,8 @@ def _results(comparison: Comparison, data: Dataset, run: Run) -> Section:
     return Section("Results", "results", tuple(blocks))
 
 
-def _cost(studies: Sequence[Study], comparison: Comparison) -> Section:
-    """What a backbone costs against what it gives."""
+def _cost(studies: Sequence[Study], comparison: Comparison) -> list[Section]:
+    """What a backbone costs against what it gives, where the cost is known."""
     drawn = []
     for study in studies:
         found, metric = first_metric(comparison.of_folds, study.task), study.task.metrics[0]
@@ -91,7 +92,7 @@ def _cost(studies: Sequence[Study], comparison: Comparison) -> Section:
         "The best head of each backbone. Further left is cheaper: an image is embedded once, and heads cost next to "
         "nothing on top. Errors (MAE) are better low, accuracies high."
     )
-    return Section("Cost against accuracy", "cost", (Block("", caption, plots=tuple(drawn)),))
+    return [Section("Cost against accuracy", "cost", (Block("", caption, plots=tuple(drawn)),))] if drawn else []
 
 
 def _mistakes(studies: Sequence[Study], picture: Picture) -> Section:

@@ -65,10 +65,9 @@ def _named(backbone: str, *, seeded: bool) -> Cell:
 
 
 def _best(means: pd.Series, metric: str, run: Run) -> set[Model]:
-    """The models that are best by a metric, among two or more beside the dummy; random weights never beat trained."""
+    """The models that are best by a metric, among two or more beside the dummy; random weights are never called so."""
     own = means.xs(metric, level="metric").drop(DUMMY, errors="ignore").dropna()
-    trained = own[[not run.is_seeded(backbone) for backbone, _ in own.index]]
-    better = (trained if len(trained) else own).map(lambda value: goodness(metric, value))
+    better = own[[not run.is_seeded(backbone) for backbone, _ in own.index]].map(lambda value: goodness(metric, value))
     return set(better.index[better == better.max()]) if len(own) > 1 else set()
 
 

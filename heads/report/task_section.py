@@ -9,12 +9,12 @@ from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
 from heads.report import plots, tables
 from heads.report.blocks import Block, Key, Plot, Table
 from heads.report.facts import (
-    AGE_STEP,
     DUMMY,
     TRAITS,
     Counts,
     Model,
     age_bin,
+    age_step,
     confusion,
     curves,
     mean_error,
@@ -131,23 +131,24 @@ def _by_age(study: Study) -> Block | None:
     """Error by age, where the manifest has ages."""
     if "age" not in study.rows or study.rows["age"].isna().all():
         return None
-    errors = mean_error(study.rows, age_bin(study.rows["age"]))
+    step = age_step(study.rows.drop_duplicates("image_id")["age"], enough=plots.FEW)
+    errors = mean_error(study.rows, age_bin(study.rows["age"], step))
     best = study.shown[0]
     least = plots.least_rows(errors)
+
+    def years(low: float) -> str:
+        return f"{low:.0f}–{low + step - 1:.0f}"
+
     own = errors.mean[best].where(errors.n >= least).to_numpy()
     at = int(np.nanargmax(own))
     caption = (
-        f"{study.name(best)} errs most at ages {_years(errors.n.index[at])}: {study.measure} {study.error(own[at])} of "
-        f"{errors.n.iloc[at]:,} rows. Bins of fewer than {least} rows are among the numbers only."
+        f"Of the bins with {least} rows or more, {study.name(best)} errs most at ages {years(errors.n.index[at])}: "
+        f"{study.measure} {study.error(own[at])} of {errors.n.iloc[at]:,} rows. The others are among the numbers."
     )
     drawn = {model: study.style(model) for model in study.shown}
-    plot = plots.by_age(errors, drawn, y_label=study.measure, percent=study.task.kind == "class")
-    numbers = Block("Numbers", tables=(tables.errors_table(study, errors, models=study.ranked, named=_years),))
+    plot = plots.by_age(errors, drawn, step=step, y_label=study.measure, percent=study.task.kind == "class")
+    numbers = Block("Numbers", tables=(tables.errors_table(study, errors, models=study.ranked, named=years),))
     return Block("Error by age", caption, keys=_keys(study, study.shown), plots=(plot,), more=numbers, narrow=True)
-
-
-def _years(low: float) -> str:
-    return f"{low:.0f}–{low + AGE_STEP - 1:.0f}"
 
 
 def _by_trait(study: Study) -> Block | None:

@@ -13,7 +13,10 @@ def thumbnail(path: str) -> str:
     """A picture as a JPEG of at most SIDE x SIDE pixels without metadata, as a data URI; "" if it cannot be read."""
     try:
         with Image.open(path) as image:
-            small = ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # which Pillow would clip at 255
+                upright = upright.point(lambda value: value / 256, "L")
+            small = upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # gone or altered since it was embedded
         return ""
     small.thumbnail((SIDE, SIDE))

@@ -185,7 +185,7 @@ def test_groups_are_exactly_what_chains_of_shared_keys_connect(rows: list[tuple]
 
 def test_strata_are_age_groups_by_gender_as_far_as_known() -> None:
     frame = pd.DataFrame({"age": [1, 30, np.nan, 116], "gender": ["male", "female", "male", None]})
-    assert strata_of(frame).tolist() == ["Baby, male", "Adult, female", "unknown, male", "Senior, unknown"]
+    assert strata_of(frame).tolist() == ["male, Baby", "female, Adult", "male, unknown", "unknown, Senior"]
 
 
 def test_a_frame_without_labels_is_one_stratum() -> None:

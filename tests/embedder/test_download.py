@@ -173,6 +173,13 @@ def test_length_that_is_not_the_expected_one_is_refused_before_anything_is_kept(
     assert not part.exists()
 
 
+def test_stream_without_an_end_is_cut_off_where_the_file_should_end(site, part):
+    site.answers = [without_length]
+    with pytest.raises(DownloadError, match="sent more than the 70,000 bytes that were expected"):
+        download(site.url(), part, expected_bytes=70_000)
+    assert not part.exists()
+
+
 def test_length_is_not_needed(site, part):
     site.answers = [without_length]
     seen = []

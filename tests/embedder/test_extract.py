@@ -37,6 +37,13 @@ def list_images(folder) -> pd.DataFrame:
     return pd.DataFrame({"image_id": names, "path": [str(folder / name) for name in names]})
 
 
+def test_backbone_is_warmed_up_only_where_there_is_something_to_embed(images, store):
+    first, again = fake_backbone(), fake_backbone()
+    extract(images, [first], store)
+    extract(images, [again], store)
+    assert (first._runtime.warm, again._runtime.warm) == (True, False)
+
+
 def test_every_image_gets_one_status_in_input_order(images, store):
     report = extract(images, [fake_backbone()], store)
     assert report.images["image_id"].tolist() == images["image_id"].tolist()

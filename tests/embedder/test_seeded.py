@@ -1,16 +1,19 @@
 """Seeded weights are the same whenever they are drawn, alive, and never taken for trained ones."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.errors import BackboneError
 from embedder.backbone import load_backbone
+from embedder.fetch import import_weights
 from embedder.resolve import resolve_backbone
 from embedder.seeded import BITS, draw_pictures, draw_tensor, is_seeded, seeded_folder, seeded_weights
 from embedder.spec import BACKBONES
-from embedder.weights import weights_folder
+from embedder.weights import weights_folder, working_backbones
 from tests.embedder.weight_files import h5_bytes
 
 
@@ -67,7 +70,7 @@ def test_seeded_weights_lie_apart_from_trained_ones(cache):
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(BackboneError, match=r"cannot write .*DeepID-seed0\.h5: Not a directory. .* XDG_CACHE_HOME"):
+    with pytest.raises(BackboneError, match=r"cannot write to .*seeded-2: Not a directory\. .* XDG_CACHE_HOME"):
         seeded_weights(BACKBONES["DeepID"], 0)
 
 
@@ -99,13 +102,49 @@ def test_pictures_are_smooth_and_differ():
 
 def test_seeded_file_is_recognised_wherever_it_lies_and_whatever_it_is_called(cache, tmp_path, monkeypatch):
     made = seeded_weights(BACKBONES["DeepID"], 0)
-    assert is_seeded(made)
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    with pytest.raises(BackboneError, match=r"random numbers, not trained weights: say weights=seeded:SEED"):
+        resolve_backbone(f"DeepID,weights={made}")
+    with pytest.raises(BackboneError, match=r"cannot be deepid_keras_weights\.h5: it holds random numbers"):
+        import_weights(made, name="deepid_keras_weights.h5")
     weights_folder().mkdir(parents=True)
     shutil.copyfile(made, weights_folder() / "deepid_keras_weights.h5")
-    for name in (f"DeepID,weights={made}", "DeepID"):
-        with pytest.raises(BackboneError, match=r"random numbers, not trained weights: say weights=seeded:SEED"):
-            resolve_backbone(name)
+    with pytest.raises(BackboneError, match=r"deepid_keras_weights\.h5 is not used: it holds random numbers"):
+        resolve_backbone("DeepID")
+    assert "DeepID" not in working_backbones()
+    assert [path.name for path in weights_folder().iterdir()] == ["deepid_keras_weights.h5"]  # nothing was recorded
+
+
+def test_damaged_file_is_drawn_again(cache):
+    made = seeded_weights(BACKBONES["DeepID"], 5)
+    whole = made.read_bytes()
+    made.write_bytes(whole[:-1000])
+    assert seeded_weights(BACKBONES["DeepID"], 5).read_bytes() == whole
+
+
+def test_leftovers_of_a_killed_process_are_swept_after_an_hour(cache):
+    seeded_weights(BACKBONES["DeepID"], 0)
+    old, new = seeded_folder() / ".making-old", seeded_folder() / ".making-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "weights.h5").write_text("half")
+    os.utime(old, (0, 0))
+    seeded_weights(BACKBONES["DeepID"], 6)
+    assert (old.exists(), new.exists()) == (False, True)
+    shutil.rmtree(new)
+
+
+def test_user_without_a_home_is_told_what_to_set(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", raise_no_home)
+    with pytest.raises(BackboneError, match=r"set DEEPFACE_HOME .* and XDG_CACHE_HOME"):
+        seeded_folder()
+    monkeypatch.setenv("DEEPFACE_HOME", "/weights")
+    assert weights_folder() == Path("/weights/.deepface/weights")
+
+
+def raise_no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_other_files_are_not_taken_for_seeded_ones(tmp_path):

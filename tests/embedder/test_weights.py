@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import BackboneError
+from data.files import sha256_of_file
 from embedder.spec import BACKBONES
 from embedder.weights import (
     RECORD,
@@ -20,7 +21,6 @@ from embedder.weights import (
     find_weights,
     remember,
     require_weights,
-    sha256_of_file,
     verify_weights,
     weights_folder,
     working_backbones,
@@ -112,9 +112,9 @@ def test_preferred_file_is_found_first(folder):
 # what they must be
 
 
-def test_missing_weights_are_one_message_with_every_way_out(folder, monkeypatch):
+def test_missing_weights_are_one_message_with_every_way_out(folder, content, monkeypatch):
     monkeypatch.setenv("FACEPROBE_WEIGHTS_URL", "http://intranet/weights/")
-    (folder / "openface_weights.h5").write_bytes(b"")
+    (folder / "openface_weights.h5").write_bytes(content)
     with pytest.raises(BackboneError) as caught:
         require_weights("ArcFace", ARCFACE)
     message = str(caught.value)
@@ -272,10 +272,27 @@ def test_verify_says_of_each_file_what_it_is(folder, content, other, monkeypatch
     assert sorted(os.listdir(folder)) == before
 
 
-def test_backbones_that_work_are_those_without_files_or_with_one(folder):
+def test_backbones_that_work_are_those_without_files_or_with_one(folder, content):
     assert working_backbones() == ["Dlib", "pixels"]
-    (folder / H5).write_bytes(b"")
+    for page in (b"", b"<html>Log in"):
+        (folder / H5).write_bytes(page)
+        assert working_backbones() == ["Dlib", "pixels"]
+    (folder / H5).write_bytes(content)
     assert working_backbones() == ["ArcFace", "Dlib", "pixels"]
+
+
+def test_file_that_cannot_be_read_is_one_of_the_findings(folder, content, monkeypatch):
+    (folder / H5).mkdir()
+    assert verify_weights() == []
+    (folder / H5).rmdir()
+    (folder / H5).write_bytes(content)
+    monkeypatch.setattr("embedder.weights.sha256_of_file", refuse)
+    (found,) = verify_weights()
+    assert found.problem == "it cannot be read: Permission denied"
+
+
+def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 # the network

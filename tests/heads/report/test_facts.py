@@ -12,6 +12,7 @@ from heads.compare import TEST
 from heads.report.facts import (
     age_bin,
     age_groups_off,
+    age_step,
     best_of_each,
     confusion,
     curves,
@@ -105,7 +106,13 @@ def test_mean_error_is_by_group_and_model_with_the_rows_of_the_group():
 
 
 def test_ages_are_binned_by_completed_years():
-    assert age_bin(pd.Series([0, 4.9, 5, 99, 100])).tolist() == [0, 0, 5, 95, 100]
+    assert age_bin(pd.Series([0, 4.9, 5, 99, 100]), 5).tolist() == [0, 0, 5, 95, 100]
+
+
+@pytest.mark.parametrize(("rows_per_year", "step"), [(4, 5), (3, 10), (1, 20), (0.1, 20)])
+def test_bins_of_ages_are_as_narrow_as_the_rows_allow(rows_per_year, step):
+    ages = pd.Series(np.linspace(0, 79.9, round(80 * rows_per_year)))
+    assert age_step(ages, enough=20) == step
 
 
 # ---- age groups

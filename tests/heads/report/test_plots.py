@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heads.report.facts import Errors, curves
-from heads.report.plots import DEPTHS, FEW, Point, Scale, by_age, cost, curve, density, key, least_rows, spread
+from heads.report.plots import DEPTHS, FEW, HANDFUL, Point, Scale, by_age, cost, curve, density, key, least_rows, spread
 from tests.heads.report.small import HISTORY, NET
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -78,6 +78,9 @@ def test_values_beyond_the_axes_are_drawn_at_their_edge():
     assert sum(squares(plot, depth) for depth in range(DEPTHS)) == 2
 
 
+LOOK = {"step": 5, "y_label": "MAE", "percent": False}
+
+
 def errors_of(values, n) -> Errors:
     ages = [5.0 * i for i in range(len(n))]
     columns = pd.MultiIndex.from_tuples([NET])
@@ -85,20 +88,27 @@ def errors_of(values, n) -> Errors:
 
 
 def test_bins_of_few_rows_are_not_drawn_but_counted():
-    plot = by_age(errors_of([1.0, 90.0, 2.0], [FEW, FEW - 1, FEW]), {NET: 0}, y_label="MAE", percent=False)
+    plot = by_age(errors_of([1.0, 90.0, 2.0], [FEW, FEW - 1, FEW]), {NET: 0}, **LOOK)
     assert len(points_of(plot, "line s0")) == 2
     (bars,) = [shape.path for shape in plot.shapes if shape.look == "bar"]
     assert bars.count("M") == 3
     assert max(float(label.text) for label in plot.labels if label.look == "tick" and label.anchor == "end") < 90
 
 
-def test_where_all_bins_are_small_the_largest_are_drawn():
+def test_where_most_bins_are_small_a_handful_of_rows_is_enough():
+    assert least_rows(errors_of([1.0, 2.0, 3.0], [30, 20, 2])) == FEW
+    assert least_rows(errors_of([1.0, 2.0, 3.0], [30, 10, 2])) == HANDFUL
     assert least_rows(errors_of([1.0, 2.0], [3, 2])) == 3
-    assert least_rows(errors_of([1.0, 2.0], [30, 2])) == FEW
+
+
+def test_line_ends_where_a_bin_is_not_drawn():
+    plot = by_age(errors_of([1.0, 2.0, 9.0, 4.0, 5.0], [FEW, FEW, 1, FEW, FEW]), {NET: 0}, **LOOK)
+    (path,) = [shape.path for shape in plot.shapes if shape.look == "line s0"]
+    assert path.count("M") == 2
 
 
 def test_larger_errors_stand_higher():
-    plot = by_age(errors_of([1.0, 3.0], [FEW, FEW]), {NET: 0}, y_label="MAE", percent=False)
+    plot = by_age(errors_of([1.0, 3.0], [FEW, FEW]), {NET: 0}, **LOOK)
     (_, low), (_, high) = points_of(plot, "line s0")
     assert high < low  # units count from the top
 

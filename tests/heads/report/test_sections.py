@@ -79,9 +79,14 @@ def test_cost_shows_every_backbone_whose_cost_is_known():
     assert {label.text for label in plot.labels if label.look == "name"} == {"net, dense", "c, dense"}
 
 
-def test_cost_is_empty_where_none_is_known():
-    (block,) = section(small((NET, [1], [2]), backbones={"net": facts_of("net", embed_ms=0.0)}), "cost").blocks
-    assert block.plots == ()
+def test_cost_is_left_out_where_none_is_known():
+    report = small((NET, [1], [2]), backbones={"net": facts_of("net", embed_ms=0.0)})
+    assert "cost" not in [section.anchor for section in report.sections]
+
+
+def test_random_weights_alone_are_not_called_the_best():
+    (headline,) = small((NET, [10, 20], [11, 23]), backbones={"net": facts_of("net", seeded=True)}).summary
+    assert headline.lead == "Random weights on age by MAE"
 
 
 def test_mistakes_are_those_of_the_best_head_with_true_and_predicted():
