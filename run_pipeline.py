@@ -148,14 +148,19 @@ def extract(
     from data.manifest import list_images
     from embedder.backbone import load_backbone
     from embedder.extract import extract as run
-    from embedder.resolve import with_weights
+    from embedder.resolve import resolve_backbone, with_weights
+    from embedder.seeded import is_made
     from embedder.store import open_store
 
     if log_json:
         _check_output(log_json)
     images, ignored = list_images(source)
+    chosen = [*dict.fromkeys(with_weights(names, weights))]
+    for row in map(resolve_backbone, chosen):
+        if row.seed is not None and not is_made(row, row.seed):
+            click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
     with contextlib.ExitStack() as stack:
-        backbones = [stack.enter_context(load_backbone(name)) for name in dict.fromkeys(with_weights(names, weights))]
+        backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         report = run(images, backbones, store, on_progress=on_progress)
@@ -306,6 +311,7 @@ def compare(
     with _progress("training", "cell", total=len(cells)) as on_progress:
         comparison = run(cells, data, output, seed=options["seed"], on_progress=on_progress)
     backbones = backbone_facts(store, specs)
+    _say_what_is_replaced(output, data)
     _write_comparison(output, comparison, data, backbones)
     places = {"command": shlex.join(["faceprobe", *sys.argv[1:]])}
     places |= {"manifest": str(manifest), "store": str(options["store_path"])}
@@ -389,6 +395,15 @@ def _print_left_out(rows: "Rows") -> None:
     for task, reasons in rows.left_out.items():
         for reason, count in reasons.items():
             click.echo(f"  {task}: {count:,} rows left out, {reason}")
+
+
+def _say_what_is_replaced(output: Path, data: "Dataset") -> None:
+    try:
+        before = json.loads((output / "summary.json").read_text("utf-8"))["split"]["hash"]
+    except (OSError, ValueError, KeyError):
+        return
+    if before != data.split.hash:
+        click.echo(f"the results in {output} were of other rows or another split: these take their place")
 
 
 def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", backbones: dict[str, Any]) -> None:

@@ -56,6 +56,11 @@ def is_seeded(path: Path) -> bool:
         return False  # not an .h5 file: another one's concern
 
 
+def is_made(row: BackboneSpec, seed: int) -> bool:
+    """Whether there is a file for this seed already; making one takes some seconds to a minute."""
+    return any(seeded_folder().glob(f"{row.name}-seed{seed}-*.h5"))
+
+
 def seeded_weights(row: BackboneSpec, seed: int) -> Path:
     """The .h5 file of a row's network with weights drawn from a seed; made once, by TensorFlow, in some seconds.
 

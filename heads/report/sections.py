@@ -7,7 +7,7 @@ from heads.compare import Comparison
 from heads.dataset import Dataset
 from heads.report import plots, tables
 from heads.report.blocks import Block, Face, Headline, Report, Section
-from heads.report.facts import DUMMY, first_metric, goodness, worst
+from heads.report.facts import DUMMY, MODEL, first_metric, goodness, worst
 from heads.report.run import Run
 from heads.report.study import Study, studies_of
 from heads.report.task_section import blocks_of
@@ -60,9 +60,13 @@ def _results(comparison: Comparison, data: Dataset, run: Run) -> Section:
     folds = [tables.results_table(comparison.of_folds, comparison.cells, task, run) for task in run.tasks]
     caption = (
         f"Mean over {data.split.n_folds} folds of heads tested on rows they have not seen, ± the standard deviation "
-        "over folds. ★ marks the best of a column, random weights aside. The dummy predicts the median or the most "
-        "frequent class of the training rows: a head must beat it."
+        "over folds."
     )
+    if len(comparison.cells[MODEL].drop_duplicates()) > 1:
+        caption += (
+            " ★ marks the best of a column, random weights aside. The dummy predicts the median or the most frequent "
+            "class of the training rows: a head must beat it."
+        )
     words = Block("What the columns mean", tables=(tables.glossary(comparison.of_folds),))
     blocks = [Block("", caption, tables=tuple(folds), more=words)]
     if data.test is not None:

@@ -1,5 +1,6 @@
 """Write a report: a page with plots, and Markdown with the same tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from data.files import PRIVATE, write_text
@@ -29,5 +30,8 @@ def write_report(folder: Path, comparison: Comparison, data: Dataset, run: Run, 
 
 
 def bundle_page(comparison: Comparison, data: Dataset, run: Run) -> str:
-    """The page that goes into a bundle: it names no image."""
-    return render_page(report_of(comparison, data, run))
+    """The page that goes into a bundle: it names no image, and is titled by its backbone and head."""
+    models = dict.fromkeys(zip(comparison.cells["backbone"], comparison.cells["head"], strict=True))
+    heads = " and ".join(f"{head} heads on {backbone}" for backbone, head in models)
+    report = report_of(comparison, data, run)
+    return render_page(replace(report, title=f"{report.title}: a bundle of {heads}"))

@@ -71,6 +71,12 @@ def test_other_manifest_has_its_own_tables():
     assert "±" in folds.tables[0].rows[1].cells[2].text
 
 
+def test_nothing_is_said_of_the_best_and_the_dummy_where_one_head_stands_alone():
+    alone = section(small((NET, [10, 20], [11, 23])), "results").blocks[0].caption
+    beside = section(small((DUMMY, [10, 20], [15, 15]), (NET, [10, 20], [11, 23])), "results").blocks[0].caption
+    assert ("dummy" in alone, "dummy" in beside) == (False, True)
+
+
 def test_cost_shows_every_backbone_whose_cost_is_known():
     backbones = {"net": facts_of("net"), "b": facts_of("b", embed_ms=float("nan")), "c": facts_of("c", embed_ms=50.0)}
     said = [((name, "dense"), [10, 20], [11, 21]) for name in backbones]

@@ -61,3 +61,8 @@ def test_run_without_places_names_none():
     assert "somebody" in bundle_page(comparison, data, named)
     bare = Run(run.tasks, run.age_groups, run.backbones, run.seed, run.date)
     assert "/nowhere" not in bundle_page(comparison, data, bare)
+
+
+def test_page_of_a_bundle_is_not_titled_like_that_of_a_comparison():
+    comparison, data, run = whole()
+    assert "<h1>faceprobe: age, gender, height, age_group: a bundle of" in bundle_page(comparison, data, run)
