@@ -903,7 +903,7 @@ def demo(images: Path | None, fetch: bool, output: Path) -> None:
     random = [name for name in networks if name not in working_backbones()]
     if random:
         click.echo(f"no weights of {' and '.join(random)} here (--fetch gets them): random numbers stand in for them.")
-        click.echo("Drawn skin tones are plain colours, which even random numbers pass on; ages and genders are not.")
+        click.echo("Drawings are plain enough for random numbers to tell much of them; photographs are not.")
     weights = [word for name in random for word in ("--weights", f"{name}=seeded:0")]
     manifest, store, tasks = output / "manifest.csv", ["--store", output / "store"], _repeated("--task", _DEMO_TASKS)
     compared = [*networks, "+".join(networks), "Dlib"]
