@@ -88,7 +88,7 @@ def on_tensorflow(pictures, seeded_cache, tmp_path_factory):
     weights = folder / ".deepface" / "weights"
     weights.mkdir(parents=True)
     for name in ("ArcFace", "Facenet"):
-        (seeded,) = seeded_cache.rglob(f"{name}-seed0.h5")
+        (seeded,) = seeded_cache.rglob(f"{name}-seed0-*.h5")
         (weights / f"{name.lower()}_weights.h5").symlink_to(seeded)
     theirs, _ = run(DEEPFACE, "ArcFace Facenet", pictures, folder, DEEPFACE_BACKEND_ENGINE="tensorflow")
     return theirs, ours
