@@ -894,9 +894,8 @@ def demo(images: Path | None, fetch: bool, output: Path) -> None:
     from embedder.weights import working_backbones
 
     output.mkdir(parents=True, exist_ok=True)
-    faces, others = (
-        (images, images) if images else (_drawn(output / "faces", 300), _drawn(output / "others", 20, seed=1))
-    )
+    faces = images or _drawn(output / "faces", 300)
+    others = images or _drawn(output / "others", 20, seed=1)
     networks = ["ArcFace", "Facenet"]
     if fetch:
         _step("weights", "fetch", *networks)

@@ -1,7 +1,7 @@
 """ONNX Runtime without its telemetry. Import it from here.
 
-Its releases since 1.31 gather facts on the machine (executable, processor, a lasting device id, error texts) in the
-user's cache folder and send them to its maker, unless this variable is set before it loads. Nothing here may do that.
+Release 1.31 queues facts on the machine (executable, processor, a lasting device id, error texts) for its maker in the
+user's cache folder, unless this variable is set before it loads. Nothing here may do that.
 """
 
 import os

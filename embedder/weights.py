@@ -247,12 +247,11 @@ def _how_to_get(name: str, files: Sequence[str]) -> str:
         expected, _ = expected_sha256(file)
         lines.append(f"  {file}  SHA-256 {expected or 'not known: that of the first file will be recorded'}")
         lines += [f"    {url}" for url in addresses(_row(file))]
-    return "\n".join(
-        [
-            *lines,
-            f"With network:     faceprobe weights fetch {name}",
-            "Without:          download it elsewhere, then faceprobe weights import FILE, or put it there yourself",
-            f"For a dry run:    --backbone {name} --weights seeded:0 has the true architecture and random values",
-            f"Works right now:  {', '.join(working_backbones())}, and any .onnx file",
-        ]
-    )
+    dry_run = f"--backbone {name} --weights seeded:0 has the true architecture and random values"
+    lines += [
+        f"With network:     faceprobe weights fetch {name}",
+        "Without:          download it elsewhere, then faceprobe weights import FILE, or put it there yourself",
+        *([f"For a dry run:    {dry_run}"] if BACKBONES[name].graph else []),
+        f"Works right now:  {', '.join(working_backbones())}, and any .onnx file",
+    ]
+    return "\n".join(lines)

@@ -21,7 +21,7 @@ WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".parquet": lambda rows: rows.to_parquet(index=False),
 }
 
-SEEDED = "(random weights, not trained)"  # stands beside the bundle's id in every row
+NOT_TRAINED = "(random weights, not trained)"  # stands beside the bundle's id in every row
 
 # Inferring ethnicity of people is restricted by law in places (EU AI Act, Art. 5(1)(g)): only when asked for by name.
 ON_REQUEST = "ethnicity"
@@ -68,7 +68,7 @@ def score(
             "reason": report.images["reason"],
         }
     )
-    name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {SEEDED}"
+    name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {NOT_TRAINED}"
     return rows.join(predicted).assign(bundle=name), report
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
@@ -74,8 +75,16 @@ def train(
         outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
         on_progress(len(cell.tasks))
     comparison = comparison_of(outcomes, data, seed=seed)
+    facts = _facts(comparison, data, head=head, seed=seed)
+    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
+    page = bundle_page(comparison, data, run) if run else ""
+    return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
+
+
+def _facts(comparison: Comparison, data: Dataset, *, head: str, seed: int) -> dict[str, Any]:
+    """What a bundle and its card say of how its heads were made, and how good one fold's are."""
     summary = summarise(comparison.of_folds).drop(columns=["backbone", "head"])
-    facts = {
+    return {
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "faceprobe": version("faceprobe"),
         "head": head,
@@ -86,9 +95,6 @@ def train(
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash},
         "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
-    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
-    page = bundle_page(comparison, data, run) if run else ""
-    return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
 
 
 def model_card(bundle: Bundle) -> str:

@@ -126,6 +126,13 @@ def test_missing_weights_are_one_message_with_every_way_out(folder, content, mon
     assert places == sorted(places)
 
 
+def test_no_dry_run_is_offered_of_a_network_that_cannot_be_seeded(folder):
+    with pytest.raises(BackboneError) as caught:
+        require_weights("SFace", ["face_recognition_sface_2021dec.onnx"])
+    assert "faceprobe weights fetch SFace" in str(caught.value)
+    assert "seeded" not in str(caught.value)
+
+
 def test_file_of_ones_own_is_recorded_too(folder, content):
     with pytest.raises(BackboneError, match=r"ArcFace needs tuned\.h5 in .*\n  tuned\.h5  SHA-256 not known"):
         require_weights("ArcFace", ["tuned.h5"])

@@ -145,7 +145,7 @@ def test_what_others_may_open_is_a_remark(store):
 
 
 def test_absolute_paths_are_a_remark(store):
-    store.add_images(pd.DataFrame([("0" * 32, "/home/anna/1.jpg", 1, 2, key("a"))], columns=IMAGE_COLUMNS))
+    store.add_images(pd.DataFrame([("0" * 32, "/photos/anna/1.jpg", 1, 2, key("a"))], columns=IMAGE_COLUMNS))
     assert only_finding(store).problem == "1 paths are absolute"
 
 

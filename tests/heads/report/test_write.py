@@ -57,7 +57,7 @@ def test_only_the_date_changes_with_the_date(tmp_path):
 
 def test_run_without_places_names_none():
     comparison, data, run = whole()
-    named = replace(run, paths={"command": "faceprobe compare secret.csv", "store": "/home/somebody"})
+    named = replace(run, paths={"command": "faceprobe compare secret.csv", "store": "/stores/somebody"})
     assert "somebody" in bundle_page(comparison, data, named)
     bare = Run(run.tasks, run.age_groups, run.backbones, run.seed, run.date)
     assert "/nowhere" not in bundle_page(comparison, data, bare)
