@@ -43,11 +43,16 @@ def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, str(target)) from None  # nobody knows the temporary name
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed into a folder, or removed from it, last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o666) -> None:

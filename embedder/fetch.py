@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import BackboneError
-from data.files import atomic_write, sha256_of_file
+from data.files import atomic_write, sha256_of_file, sync_folder
 from embedder.download import DownloadError, Progress, discard, download
 from embedder.spec import BACKBONES
 from embedder.weights import (
@@ -115,6 +115,7 @@ def _fetch_from(url: str, row: WeightFile, target: Path, on_progress: Progress) 
         raise DownloadError(found.problem)
     remember(found)
     os.replace(part, target)
+    sync_folder(target.parent)
     discard(part)
 
 

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.errors import StoreError
-from data.files import PRIVATE, atomic_write
+from data.files import PRIVATE, atomic_write, sync_folder
 
 VERSION = 1
 IMAGES = pa.schema(
@@ -230,11 +230,7 @@ def remove(paths: Sequence[Path]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     for folder in {path.parent for path in paths}:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)
 
 
 def make_folder(path: Path) -> None:
