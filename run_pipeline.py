@@ -116,6 +116,12 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 )
 @_weights_option
 @click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that share the cores and may die; else this one."
+)
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the images, for job I of N.")
+@click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
+@click.option("--anonymise", is_flag=True, help="Keep no names of files in the store, only hashes.")
 @_max_failures_option
 @click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
 def extract(
@@ -123,13 +129,17 @@ def extract(
     names: tuple[str, ...],
     weights: tuple[str, ...],
     store_path: Path,
+    workers: int | None,
+    shard: str | None,
     max_failures: int,
     log_json: Path | None,
+    **options: bool,
 ) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
 
     Each image is read once for all backbones, and gets one status. What the store already holds is not computed
-    again, so a stopped run is continued by the same command.
+    again, so a stopped run is continued by the same command, and a second run does only what is new. Any number of
+    jobs may fill one store at once; with --shard each does its own part, which new files do not change.
 
     An ONNX file needs a sidecar FILE.json beside it, or its settings after commas. `faceprobe weights list` shows the
     named backbones and which of them work now; --weights seeded:0 runs one on random numbers, for a dry run only.
@@ -137,6 +147,8 @@ def extract(
     \b
     Examples:
       faceprobe extract manifest.csv --backbone ArcFace --backbone Facenet --store store
+      faceprobe extract photos/ --backbone Dlib --store store --workers 8
+      faceprobe extract photos/ --backbone Dlib --store store --shard 3/16
       faceprobe extract manifest.csv --backbone ArcFace --weights seeded:0 --store store
       faceprobe extract manifest.csv --backbone ArcFace,normalization=base --backbone Dlib --store store
       faceprobe extract photos/ --backbone net.onnx --store store
@@ -147,6 +159,7 @@ def extract(
     """
     from data.manifest import list_images
     from embedder.backbone import load_backbone
+    from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.resolve import resolve_backbone, with_weights
     from embedder.seeded import is_made
@@ -154,6 +167,7 @@ def extract(
 
     if log_json:
         _check_output(log_json)
+    part = _shard(shard) if shard else None
     images, ignored = list_images(source)
     chosen = [*dict.fromkeys(with_weights(names, weights))]
     for row in map(resolve_backbone, chosen):
@@ -163,7 +177,8 @@ def extract(
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
-        report = run(images, backbones, store, on_progress=on_progress)
+        engine = Workers(chosen, backbones, workers) if workers else None
+        report = run(images, backbones, store, engine=engine, shard=part, on_progress=on_progress, **options)
     if log_json:  # before printing: whoever reads that may have gone
         _append_json_lines(log_json, _extract_events(report, backbones))
     if ignored:
@@ -176,24 +191,38 @@ def extract(
         sys.exit(EXIT_FAILURES)
 
 
+def _shard(text: str) -> tuple[int, int]:
+    """Read "3/16"."""
+    i, slash, n = text.partition("/")
+    if not (slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise FaceprobeError(f"expected --shard as I/N with I from 1 to N, such as 3/16; found {text}")
+    return int(i), int(n)
+
+
 def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None:
-    n = len(report.images)
-    done = n - report.known - report.statuses.get("not_reached", 0)
-    click.echo(f"{n:,} images: {report.known:,} known, {done:,} read, {_count(report.copies, 'copy')}")
+    changes = [
+        _count(n, "copy") if change == "copy" else f"{n:,} {change}" for change, n in report.changes.items() if n
+    ]
+    not_reached = report.statuses.get("not_reached", 0)
+    changes += [f"{not_reached:,} not reached"] if not_reached else []
+    gone = f"; {_count(report.gone, 'file')} that the store knows no longer there" if report.gone else ""
+    click.echo(f"{_count(len(report.images), 'image')}: {', '.join(changes)}{gone}")
     _print_statuses(report)
+    if report.skipped:
+        click.echo(f"{report.skipped:,} of them failed before and were not tried again; --retry-failed does")
     for backbone in backbones:
         spec = backbone.spec
         shape = " x ".join(map(str, spec.dim)) + ("-d" if len(spec.dim) == 1 else "")
         click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.fingerprint]:,} embedded")
-    if report.known == n:
+    if not report.read and not not_reached:
         click.echo(f"nothing to do: the store has it all ({report.seconds:.1f} s)")
         return
     names = {backbone.spec.fingerprint: backbone.spec.name for backbone in backbones}
     infer = ", ".join(f"infer {names[print_]} {seconds:.1f}" for print_, seconds in report.infer_seconds.items())
     click.echo(
-        f"{report.seconds:.1f} s, {done / report.seconds:,.0f} images/s; seconds: {infer or 'infer 0'}, "
-        f"write {report.write_seconds:.1f}; beside it in threads: read {report.read_seconds:.1f}, "
-        f"decode {report.decode_seconds:.1f}"
+        f"{report.read:,} read in {report.seconds:.1f} s, {report.read / report.seconds:,.0f} images/s; "
+        f"seconds: {infer or 'infer 0'}, write {report.write_seconds:.1f}; beside it in threads: "
+        f"read {report.read_seconds:.1f}, decode {report.decode_seconds:.1f}"
     )
 
 
@@ -212,8 +241,9 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
         "event": "summary",
         "command": "extract",
         "images": len(report.images),
-        "known": report.known,
-        "copies": report.copies,
+        "changes": report.changes,
+        "read": report.read,
+        "gone": report.gone,
         "statuses": report.statuses,
         "interrupted": report.interrupted,
         "backbones": [

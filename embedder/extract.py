@@ -1,37 +1,35 @@
 """The one loop: image files to an embedding store, each image read and decoded once for all backbones.
 
-Threads read, hash, decode and crop the next block of images while the backbones embed the present one (all of that
-releases Python's lock). Two blocks of face crops and one shard of vectors are all that is held, whatever the number
-of images; beside them one short row per image.
+What the store knows is told from what is new by path, size and mtime, and then by content. An engine reads and embeds
+the rest; here it is counted and committed, shard by shard. Beside one shard of vectors only a few short values per
+image are held.
 """
 
+import functools
 import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.errors import StoreError
-from embedder.backbone import Backbone, usable_cores
-from embedder.preprocess import ImageRejected, Picture, decode, read_file
+from data.errors import ManifestError, StoreError
+from data.images import printable
+from embedder.backbone import Backbone
+from embedder.engine import Block, Embedded, Engine, Image, InProcess
+from embedder.known import OK, Files, Held, Outcome, keys_of
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
-BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost
 
-# of a face, by whether its vector is finite: a graph that divides by a length of 0 gives NaN for a black picture
-_OUTCOMES = {True: ("ok", ""), False: ("no_embedding", "the backbone gave no finite numbers for this picture")}
-
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
+CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
 
 
 @dataclass
@@ -40,19 +38,24 @@ class ExtractReport:
 
     Attributes
     ----------
-    images : DataFrame in input order with image_id, path, sha256 (None where unreadable), status and reason.
-    known : images for which nothing had to be computed.
-    copies : images with the bytes of another image that the run or the store already had.
+    images : DataFrame in input order with image_id, path, sha256 (None where unreadable), status, reason and change:
+        "failed" unless the status is ok; else "known" (the same content under the same path as before), "changed"
+        (other content under a known path), "moved" (a known content whose old path is gone), "copy" (of bytes that the
+        run or the store already had), or "new". NOT_REACHED has none.
+    read : how many were read; the others are unchanged by path, size and mtime.
+    skipped : failed ones among those that were not read, or not tried again.
+    gone : files the store knows of the same folder that are not listed any more.
     embedded : new rows by fingerprint: two backbones may bear one name.
-    infer_seconds : time spent embedding, by fingerprint.
+    infer_seconds : time spent embedding, by fingerprint; summed over worker processes.
     read_seconds, decode_seconds : summed over threads, overlapping with everything else.
     write_seconds, seconds : of the loop's thread; `seconds` is the whole run.
     interrupted : True after Ctrl-C; everything embedded until then is committed.
     """
 
     images: pd.DataFrame
-    known: int = 0
-    copies: int = 0
+    read: int = 0
+    skipped: int = 0
+    gone: int = 0
     embedded: Counter[str] = field(default_factory=Counter)
     infer_seconds: dict[str, float] = field(default_factory=dict)
     read_seconds: float = 0.0
@@ -67,6 +70,12 @@ class ExtractReport:
         return {str(status): int(n) for status, n in self.images["status"].value_counts().items()}
 
     @property
+    def changes(self) -> dict[str, int]:
+        """Images by change, in the order of CHANGES; the counts add up to the images that were reached."""
+        counts = self.images["change"].value_counts()
+        return {change: int(counts.get(change, 0)) for change in CHANGES}
+
+    @property
     def failures(self) -> pd.DataFrame:
         """The rows of `images` that were reached and are not ok."""
         return self.images[~self.images["status"].isin(["ok", NOT_REACHED])]
@@ -77,6 +86,10 @@ def extract(
     backbones: Sequence[Backbone],
     store: EmbeddingStore,
     *,
+    engine: Engine | None = None,
+    retry_failed: bool = False,
+    anonymise: bool = False,
+    shard: tuple[int, int] | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> ExtractReport:
     """Bring a store up to date with a list of image files.
@@ -86,218 +99,275 @@ def extract(
 
     Parameters
     ----------
-    images : DataFrame with columns image_id and path.
+    images : DataFrame with columns image_id and path; where a listing has told them, also size and mtime_ns.
     backbones : those whose embeddings are wanted.
     store : where they go, shard by shard.
+    engine : what reads and embeds with these backbones: this process, or `Workers`.
+    retry_failed : whether contents that failed before are tried again.
+    anonymise : keep no names of files, only their hashes.
+    shard : (i, n) to do the i-th of n parts alone, i from 1. An image's part depends on its image_id alone, so further
+        images move no other, and machines that see the same ids agree.
     on_progress : called with the number of images done since the last call.
 
     Raises
     ------
     StoreError : the disk is full or cannot be written; what was committed before is kept.
     BackboneError : a backbone cannot go on, e.g. its process was killed; what it embedded before is kept.
+    ManifestError : the folder of the images is gone; what was embedded before is kept.
     """
     started = time.perf_counter()
-    job = _Job(images, backbones, store)
+    if shard:
+        images = images[[is_in_shard(image_id, shard) for image_id in images["image_id"]]]
+    held = {
+        print_: Held(store, print_, retry_failed=retry_failed)
+        for print_ in [backbone.spec.fingerprint for backbone in backbones]
+    }
+    job = _Job(images, held, Files(store), shard=shard, anonymise=anonymise)
+    committer = _Committer(store, backbones)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
-    block = BLOCK_PER_CORE * usable_cores()
-    threads = ThreadPoolExecutor(max(4, usable_cores()), thread_name_prefix="read")
+    blocks = (engine or InProcess(backbones)).run(todo, {print_: each.settled for print_, each in held.items()})
     try:
-        for prepared in _blocks(threads, job.prepare, todo, size=block):
-            job.embed(prepared)
-            job.commit_if_due()
-            on_progress(len(prepared))
+        for block in blocks:
+            committer.take(*job.settle(block))
+            on_progress(len(block.images))
     except KeyboardInterrupt:
         job.report.interrupted = True
     except StoreError:
         raise  # the disk refuses: there is nothing to try again
     except Exception:
-        job.commit()
+        committer.commit()
         raise
     finally:
-        threads.shutdown(cancel_futures=True)
-    job.commit()
-    return job.finish(time.perf_counter() - started)
+        blocks.close()
+    committer.commit()
+    return job.finish(committer.seconds, time.perf_counter() - started)
 
 
-@dataclass
-class _Prepared:
-    """One image as the reading threads hand it over."""
-
-    position: int
-    size: int = -1
-    mtime_ns: int = -1
-    sha256: str | None = None
-    status: str = "read"
-    reason: str = ""
-    crops: dict[str, Picture] = field(default_factory=dict)  # by fingerprint
-    read_seconds: float = 0.0
-    decode_seconds: float = 0.0
+def is_in_shard(image_id: str, shard: tuple[int, int]) -> bool:
+    """Whether an image belongs to part i of n, (i, n) with i from 1; each belongs to one."""
+    i, n = shard
+    return int.from_bytes(hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()[:8], "big") % n == i - 1
 
 
-def _blocks(
-    threads: ThreadPoolExecutor, prepare: Callable[[int], _Prepared], todo: Sequence[int], *, size: int
-) -> Iterator[list[_Prepared]]:
-    """Prepared images block by block; while one is out, the threads work on the next, and on no more than that."""
-    ahead = [threads.submit(prepare, position) for position in todo[:size]]
-    for start in range(size, len(todo) + size, size):
-        present, ahead = ahead, [threads.submit(prepare, position) for position in todo[start : start + size]]
-        yield [future.result() for future in present]
+File = tuple[str, str, int, int, str]  # IMAGE_COLUMNS
 
 
 class _Job:
-    """The state of one `extract`: what is known, what waits to be committed."""
+    """What is known and what has been found out about each image of one `extract`."""
 
-    def __init__(self, images: pd.DataFrame, backbones: Sequence[Backbone], store: EmbeddingStore) -> None:
-        self._store = store
-        self._backbones = {backbone.spec.fingerprint: backbone for backbone in backbones}
+    def __init__(
+        self,
+        images: pd.DataFrame,
+        held: dict[str, Held],
+        files: Files,
+        *,
+        shard: tuple[int, int] | None,
+        anonymise: bool,
+    ) -> None:
+        n = len(images)
+        self._images = images
         self._ids = images["image_id"].to_numpy(dtype=object)
         self._paths = images["path"].to_numpy(dtype=object)
-        self._sha256 = np.full(len(images), None, dtype=object)
-        self._status = np.full(len(images), NOT_REACHED, dtype=object)
-        self._reason = np.full(len(images), "", dtype=object)
-        # by fingerprint: sha256 -> (status, reason) of what the store holds or will hold at the next commit
-        self._held = {print_: _statuses(store.rows(print_)) for print_ in self._backbones}
-        # waiting for the next commit, by fingerprint: (rows, vectors, seconds) of each block
-        self._waiting: dict[str, list[tuple[pd.DataFrame, NDArray[Any], float]]] = {
-            print_: [] for print_ in self._backbones
-        }
-        self._read: list[tuple[str, str, int, int, str]] = []
-        self._recorded: dict[int, tuple[int, int]] = {}  # size and mtime_ns of files the store has a row of
-        self._committed = time.monotonic()
+        self._held, self._files = held, files
+        self._shard, self._anonymise = shard, anonymise
+        self._keys = keys_of(self._paths)
+        self._listed = np.sort(self._keys)
+        self._known_as = self._files.find(self._keys)  # where in `_files` each image is, or -1
+        self._sha256 = np.zeros(n, "S32")
+        self._readable = np.zeros(n, bool)
+        self._change = np.full(n, -1, np.int8)
+        self._outcomes: dict[int, Outcome] = {}  # of images that are not ok; most are
+        self._taken: set[bytes] = set()  # contents that moved, or are new: whatever else has them is a copy
         self.report = ExtractReport(pd.DataFrame())
 
-    def recognise(self) -> list[int]:
-        """Settle what the store already knows without reading a file; return the positions of the rest."""
-        seen = self._store.images()
-        files = zip(seen["path_key"], seen["size"], seen["mtime_ns"], strict=True)
-        by_file = dict(zip(files, seen["sha256"], strict=True))
-        todo = []
+    def recognise(self) -> list[tuple[int, str]]:
+        """Settle what the store already knows without reading a file; return the positions and paths of the rest."""
+        sizes, times = self._looks()
+        known = self._known_as >= 0
+        at = self._known_as[known]
+        known[known] = (self._files.sizes[at] == sizes[known]) & (self._files.times[at] == times[known])
+        same = np.flatnonzero(known)
+        contents = self._files.contents[self._known_as[same]]
+        for held in self._held.values():
+            settled = held.settled.holds(contents)
+            same, contents = same[settled], contents[settled]
+        self._sha256[same] = contents
+        self._readable[same] = True
+        self._change[same] = CHANGES.index("known")
+        failed = np.unique(np.array([sha for held in self._held.values() for sha in held.failed], "S32"))
+        for position in same[np.isin(contents, failed)].tolist():
+            self._settle(position, self._content(position))
+        self.report.skipped = len(self._outcomes)
+        todo = np.setdiff1d(np.arange(len(self._paths)), same, assume_unique=True)
+        return [(position, self._paths[position]) for position in todo.tolist()]
+
+    def _looks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sizes and mtimes of all images, (n,) each; -1 where there are none, which reading will explain."""
+        if "mtime_ns" in self._images:
+            return self._images["size"].to_numpy(np.int64), self._images["mtime_ns"].to_numpy(np.int64)
+        found = np.full((len(self._paths), 2), -1, np.int64)
         for position, path in enumerate(self._paths):
             try:
-                now = os.stat(path)
+                status = os.stat(path)
             except (OSError, ValueError):
-                todo.append(position)  # reading it will say why
                 continue
-            sha256 = by_file.get((path_key(path), now.st_size, now.st_mtime_ns))
-            if sha256 is not None:
-                self._recorded[position] = now.st_size, now.st_mtime_ns
-            if sha256 is not None and self._is_held(sha256):
-                self._settle(position, sha256)
-                self.report.known += 1
-            else:
-                todo.append(position)
-        return todo
+            found[position] = status.st_size, status.st_mtime_ns
+        return found[:, 0], found[:, 1]
 
-    def _is_held(self, sha256: str) -> bool:
-        return all(sha256 in held for held in self._held.values())
+    def _content(self, position: int) -> bytes:
+        return self._sha256[position : position + 1].tobytes()  # of a single one NumPy would strip zero bytes
 
-    def _settle(self, position: int, sha256: str) -> None:
+    def settle(self, block: Block) -> tuple[dict[str, Embedded], list[File]]:
+        """Give each image of a block its status, and return what is to be committed: rows, and files."""
+        self._check_source(block.images)
+        new = {}
+        for print_, embedded in block.embedded.items():
+            new[print_] = _to_write(embedded, self._held[print_])
+            self.report.embedded[print_] += len(new[print_].vectors)
+            self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + embedded.seconds
+        return new, [file for image in block.images for file in self._settle_image(image)]
+
+    def _settle_image(self, image: Image) -> list[File]:
+        """Note what became of an image; return its file if the store does not have it so."""
+        position = image.position
+        self.report.read += 1
+        self.report.read_seconds += image.read_seconds
+        self.report.decode_seconds += image.decode_seconds
+        if image.sha256 is None:
+            self._change[position] = CHANGES.index("failed")
+            self._outcomes[position] = image.status, image.reason
+            return []
+        self._sha256[position : position + 1] = np.frombuffer(image.sha256, "S32")
+        self._readable[position] = True
+        self._change[position] = CHANGES.index(self._change_of(position, image.sha256))
+        self._settle(position, image.sha256)
+        at = self._known_as[position]
+        looks = image.sha256, image.size, image.mtime_ns
+        if at >= 0 and looks == (self._files.content(at), self._files.sizes[at], self._files.times[at]):
+            return []
+        sha256 = image.sha256.hex()
+        name = "" if self._anonymise else self._ids[position]
+        return [(path_key(self._paths[position]), name, image.size, image.mtime_ns, sha256)]
+
+    def _settle(self, position: int, sha256: bytes) -> None:
         """An image is ok if it is for every backbone; else its first failure stands for it."""
-        found = [held[sha256] for held in self._held.values()]
-        self._sha256[position] = sha256
-        self._status[position], self._reason[position] = next((f for f in found if f[0] != "ok"), ("ok", ""))
+        failures = [held.failed[sha256] for held in self._held.values() if sha256 in held.failed]
+        if failures:
+            self._outcomes[position] = failures[0]
+            self._change[position] = CHANGES.index("failed")
 
-    def prepare(self, position: int) -> _Prepared:
-        """Read, hash, decode and crop one image; runs in a thread and changes nothing but what it returns."""
-        image = _Prepared(position)
-        path = self._paths[position]
-        started = time.perf_counter()
-        try:
-            now, content = read_file(path)
-            image.size, image.mtime_ns = now.st_size, now.st_mtime_ns
-            image.sha256 = hashlib.sha256(content).hexdigest()
-            image.read_seconds = time.perf_counter() - started
-            missing = [print_ for print_, held in self._held.items() if image.sha256 not in held]
-            if missing:
-                picture = decode(content)
-                image.crops = {print_: self._backbones[print_].crop(picture) for print_ in missing}
-        except ImageRejected as rejected:
-            image.status, image.reason = rejected.status, rejected.reason
-        image.decode_seconds = time.perf_counter() - started - image.read_seconds
-        return image
+    def _change_of(self, position: int, sha256: bytes) -> str:
+        """What an image is to the store, by its content and its path."""
+        at = self._known_as[position]
+        if at >= 0:
+            return "known" if self._files.content(at) == sha256 else "changed"
+        if sha256 in self._taken:
+            return "copy"
+        self._taken.add(sha256)
+        others = self._files.with_content(sha256)
+        if not len(others):
+            return "new"
+        moved = not np.isin(self._files.keys[others], self._listed).any() and any(
+            self._files.is_below(other, self._roots) for other in others.tolist()
+        )
+        return "moved" if moved else "copy"
 
-    def embed(self, block: list[_Prepared]) -> None:
-        """Embed what is new in a block, equal bytes once, and give each of its images a status."""
-        new: set[str] = set()
-        for print_, backbone in self._backbones.items():
-            images = {i.sha256: i for i in block if i.sha256 is not None and i.sha256 not in self._held[print_]}
-            self._embed_images(backbone, images)
-            new |= images.keys()
-        for image in block:
-            self.report.read_seconds += image.read_seconds
-            self.report.decode_seconds += image.decode_seconds
-            if image.sha256 is None:
-                self._status[image.position], self._reason[image.position] = image.status, image.reason
-            else:
-                self._settle(image.position, image.sha256)
-                if self._recorded.get(image.position) != (image.size, image.mtime_ns):
-                    self._read.append((*self._file(image.position), image.size, image.mtime_ns, image.sha256))
-        self.report.copies += sum(image.sha256 is not None for image in block) - len(new)
+    @functools.cached_property
+    def _roots(self) -> list[str]:
+        """The folders that image ids are relative to: one, unless a manifest was put together."""
+        pairs = zip(self._ids, self._paths, strict=True)
+        return sorted({path[: -len(name)] for name, path in pairs if path.endswith(name)})
 
-    def _embed_images(self, backbone: Backbone, images: dict[str, _Prepared]) -> None:
-        print_ = backbone.spec.fingerprint
-        if not images:
+    def _check_source(self, images: Sequence[Image]) -> None:
+        """Stop where not one image of a block can be read and their folder has gone with its drive."""
+        if any(image.sha256 is not None for image in images):
             return
-        if print_ not in self.report.infer_seconds:
-            backbone.warm_up()
-        started = time.perf_counter()
-        faces = [image.crops[print_] for image in images.values() if print_ in image.crops]
-        vectors = backbone.embed(faces)
-        seconds = time.perf_counter() - started
-        finite = np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
-        embedded = iter(finite)
-        found = {
-            sha256: _OUTCOMES[bool(next(embedded))] if print_ in image.crops else (image.status, image.reason)
-            for sha256, image in images.items()
-        }
-        rows = pd.DataFrame([(sha256, 0, *f) for sha256, f in found.items()], columns=ROW_COLUMNS)
-        self._waiting[print_].append((rows, vectors[finite], seconds))  # in one step: both or neither
-        self._held[print_].update(found)
-        self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + seconds
-        self.report.embedded[print_] += len(faces)
+        roots = [root for root in self._roots if "://" not in root]
+        if roots and not any(os.path.isdir(root) and os.listdir(root) for root in roots):
+            raise ManifestError(
+                f"expected images in {printable(roots[0])}; it is gone, or empty now. What was embedded before "
+                "is kept: bring it back and run the same command again"
+            )
 
-    def _file(self, position: int) -> tuple[str, str]:
-        return path_key(self._paths[position]), self._ids[position]
+    def finish(self, write_seconds: float, seconds: float) -> ExtractReport:
+        """The report, with one status for every image."""
+        report = self.report
+        report.write_seconds, report.seconds = write_seconds, seconds
+        gone = self._files.gone(self._listed, self._roots)
+        report.gone = sum(1 for path in gone if not self._shard or is_in_shard(path, self._shard))
+        status = np.where(self._change < 0, NOT_REACHED, "ok").astype(object)
+        reason = np.full(len(status), "", dtype=object)
+        for position, outcome in self._outcomes.items():
+            status[position], reason[position] = outcome
+        sha256 = [
+            self._content(position).hex() if readable else None for position, readable in enumerate(self._readable)
+        ]
+        names = np.array([*CHANGES, ""], dtype=object)  # -1, not reached, is the last of them
+        report.images = pd.DataFrame(
+            {
+                "image_id": self._ids,
+                "path": pd.Series(self._paths, dtype=object),  # pandas' strings refuse names that are not UTF-8
+                "sha256": pd.Series(sha256, dtype=object),
+                "status": status,
+                "reason": reason,
+                "change": names[self._change],
+            }
+        )
+        return report
 
-    def commit_if_due(self) -> None:
-        """Commit at SHARD_ROWS, SHARD_BYTES or SHARD_SECONDS, whichever comes first."""
-        size = sum(vectors.nbytes for waiting in self._waiting.values() for _, vectors, _ in waiting)
-        rows = max(sum(len(rows) for rows, _, _ in waiting) for waiting in self._waiting.values())
+
+def _to_write(embedded: Embedded, held: Held) -> Embedded:
+    """What the store is to be told of: not what another process has embedded meanwhile, nor a failure it knows."""
+    news = {sha256: outcome for sha256, outcome in embedded.outcomes.items() if sha256 not in held.settled}
+    outcomes = {sha256: outcome for sha256, outcome in news.items() if held.failed.get(sha256) != outcome}
+    ok = [sha256 for sha256, outcome in embedded.outcomes.items() if outcome == OK]
+    held.add(news)
+    return Embedded(outcomes, embedded.vectors[[sha256 in outcomes for sha256 in ok]], embedded.seconds)
+
+
+class _Committer:
+    """What waits for the next commit.
+
+    Attributes
+    ----------
+    seconds : spent writing.
+    """
+
+    def __init__(self, store: EmbeddingStore, backbones: Sequence[Backbone]) -> None:
+        self._store = store
+        self._specs = {backbone.spec.fingerprint: backbone.spec for backbone in backbones}
+        self._rows: dict[str, list[Embedded]] = {print_: [] for print_ in self._specs}
+        self._files: list[File] = []
+        self._committed = time.monotonic()
+        self.seconds = 0.0
+
+    def take(self, rows: dict[str, Embedded], files: list[File]) -> None:
+        """Add to what waits; commit at SHARD_ROWS, SHARD_BYTES or SHARD_SECONDS, whichever comes first."""
+        for print_, embedded in rows.items():
+            if embedded.outcomes:
+                self._rows[print_].append(embedded)
+        self._files += files  # after the rows: an interrupt between the two only has these files read again
+        size = sum(each.vectors.nbytes for waiting in self._rows.values() for each in waiting)
+        most = max(sum(len(each.outcomes) for each in waiting) for waiting in self._rows.values())
         age = time.monotonic() - self._committed
-        if max(rows, len(self._read)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
+        if max(most, len(self._files)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
             self.commit()
 
     def commit(self) -> None:
         """Write a shard per backbone, then the files: a file is never known before its vectors are."""
         started = time.perf_counter()
-        for print_, backbone in self._backbones.items():
-            waiting = self._waiting[print_]
+        for print_, spec in self._specs.items():
+            waiting = self._rows[print_]
             if waiting:
-                rows = pd.concat([rows for rows, _, _ in waiting], ignore_index=True)
-                vectors = np.concatenate([vectors for _, vectors, _ in waiting])
-                self._store.add(backbone.spec, rows, vectors, seconds=sum(seconds for _, _, seconds in waiting))
-                self._waiting[print_] = []  # only now: an interrupt during the write leaves them for the last commit
-        if self._read:
-            self._store.add_images(pd.DataFrame(self._read, columns=IMAGE_COLUMNS))
-        self._read = []
+                rows = [(sha, 0, *outcome) for each in waiting for sha, outcome in each.outcomes.items()]
+                frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
+                frame["sha256"] = [sha256.hex() for sha256 in frame["sha256"]]
+                vectors = np.concatenate([each.vectors for each in waiting])
+                self._store.add(spec, frame, vectors, seconds=sum(each.seconds for each in waiting))
+                self._rows[print_] = []  # only now: an interrupt during the write leaves them for the last commit
+        if self._files:
+            self._store.add_images(pd.DataFrame(self._files, columns=IMAGE_COLUMNS))
+        self._files = []
         self._committed = time.monotonic()
-        self.report.write_seconds += time.perf_counter() - started
-
-    def finish(self, seconds: float) -> ExtractReport:
-        """The report, with one status for every image."""
-        self.report.seconds = seconds
-        self.report.images = pd.DataFrame(
-            {
-                "image_id": self._ids,
-                "path": pd.Series(self._paths, dtype=object),  # pandas' strings refuse names that are not UTF-8
-                "sha256": self._sha256,
-                "status": self._status,
-                "reason": self._reason,
-            }
-        )
-        return self.report
-
-
-def _statuses(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    return dict(zip(rows["sha256"], zip(rows["status"], rows["reason"], strict=True), strict=True))
+        self.seconds += time.perf_counter() - started

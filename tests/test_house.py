@@ -4,6 +4,7 @@ import ast
 import configparser
 import fnmatch
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -154,3 +155,10 @@ def test_the_way_through_in_the_help_is_understood():
 def test_every_option_is_explained(name):
     options = [p for p in run_pipeline.cli.commands[name].params if isinstance(p, click.Option)]
     assert not [option.name for option in options if not option.help]
+
+
+def test_every_test_that_a_promise_names_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "guarantees.md").read_text("utf-8"))
+    assert len(named) > 30
+    missing = [name for path, name in named if f"\ndef {name}(" not in (ROOT / path).read_text("utf-8")]
+    assert missing == []

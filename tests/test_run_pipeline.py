@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedder.extract import BLOCK_PER_CORE, SHARD_BYTES
+from embedder.engine import BLOCK_PER_CORE
+from embedder.extract import SHARD_BYTES
 from embedder.store import EmbeddingStore, open_store
 from tests.cli import ROOT, Outcome, command, faceprobe, finish, lines, start
 from tests.fakes import write_mean_colour_onnx
@@ -115,9 +116,9 @@ def test_extract_counts_add_up_and_the_log_agrees(world):
     assert sum(summary["statuses"].values()) == summary["images"] == 41
     embedded = {backbone["name"]: backbone["embedded"] for backbone in summary["backbones"]}
     assert embedded == {"MeanColour": 40, "pixels": 40}
-    assert summary["copies"] == 1
+    assert summary["changes"] == {"known": 0, "new": 40, "changed": 0, "moved": 0, "copy": 1, "failed": 0}
     said = world.extract.out.splitlines()
-    assert said[:2] == ["41 images: 0 known, 41 read, 1 copy", "status: ok 41"]
+    assert said[:2] == ["41 images: 40 new, 1 copy", "status: ok 41"]
     assert said[2].startswith("MeanColour ")
     assert said[2].endswith(" (3-d): 40 embedded")
     assert said[3].endswith(" (128 x 128): 40 embedded")
@@ -128,7 +129,7 @@ def test_second_extract_does_nothing_and_says_so(world):
     before = sorted(world.store.rglob("*"))
     done = faceprobe("extract", world.manifest, "--backbone", world.backbone, "--store", world.store)
     assert done.code == 0
-    assert "41 images: 41 known, 0 read" in done.out
+    assert "41 images: 41 known\n" in done.out
     assert "nothing to do" in done.out
     assert sorted(world.store.rglob("*")) == before
 
@@ -137,7 +138,7 @@ def test_folder_is_extracted_like_its_manifest(world, tmp_path):
     done = faceprobe("extract", world.faces, "--backbone", world.backbone, "--store", tmp_path / "store")
     assert done.code == 0
     assert "1 file ignored: not named like images" in done.out
-    assert "42 images: 0 known, 42 read, 2 copies" in done.out  # the badly named file is a picture
+    assert "42 images: 40 new, 2 copies\n" in done.out  # the badly named file is a picture
     assert held(tmp_path / "store", "MeanColour") == held(world.store, "MeanColour")
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from data.errors import BackboneError, StoreError
+from embedder import engine as engine_module
 from embedder import extract as extract_module
 from embedder.extract import NOT_REACHED, extract
 from embedder.preprocess import decode, read_file
@@ -57,7 +58,7 @@ def test_equal_bytes_are_embedded_once(images, store):
     backbone = fake_backbone()
     report = extract(images, [backbone], store)
     assert embedded(backbone) == report.embedded[report_fingerprint()] == 10
-    assert report.copies == 1
+    assert report.changes["copy"] == 1
 
 
 def test_vectors_belong_to_their_images(images, store):
@@ -71,8 +72,8 @@ def test_vectors_belong_to_their_images(images, store):
 
 def test_images_are_decoded_once_for_all_backbones(images, store, monkeypatch):
     decoded = []
-    original = extract_module.decode
-    monkeypatch.setattr(extract_module, "decode", lambda content: decoded.append(1) or original(content))
+    original = engine_module.decode
+    monkeypatch.setattr(engine_module, "decode", lambda content: decoded.append(1) or original(content))
     backbones = [fake_backbone(), fake_backbone(normalization="base")]
     report = extract(images.head(10), backbones, store)
     assert len(decoded) == 10
@@ -81,9 +82,11 @@ def test_images_are_decoded_once_for_all_backbones(images, store, monkeypatch):
 
 def test_second_run_reads_nothing(images, store, monkeypatch):
     extract(images, [fake_backbone()], store)
-    monkeypatch.setattr(extract_module, "read_file", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(engine_module, "read_file", lambda path: pytest.fail(f"{path} was read again"))
     report = extract(images, [fake_backbone()], store)
-    assert report.known == len(images)
+    assert report.read == 0
+    assert report.changes["known"] == 11
+    assert report.skipped == 1
     assert report.statuses == {"ok": 11, "unreadable": 1}
     assert not report.embedded
 
@@ -93,7 +96,7 @@ def test_second_run_does_only_what_is_missing(images, store, draw_image, tmp_pat
     draw_image(tmp_path / "faces" / "new.png", seed=99)
     backbone = fake_backbone()
     report = extract(list_images(tmp_path / "faces"), [backbone], store)
-    assert report.known == 5
+    assert report.changes["known"] == 5
     assert embedded(backbone) == 6  # of 13 files 5 are known, 1 is a copy, 1 no picture
 
 
@@ -103,22 +106,22 @@ def test_further_backbone_is_added_without_embedding_the_first_again(images, sto
     report = extract(images, [first, second], store)
     assert (embedded(first), embedded(second)) == (0, 10)
     assert store.images()["path"].is_unique
-    assert report.known == 0
+    assert (report.read, report.changes["known"]) == (12, 11)
 
 
 def test_changed_file_is_embedded_again(images, store, draw_image):
     extract(images, [fake_backbone()], store)
     draw_image(Path(images["path"][0]), seed=77)
     report = extract(images, [fake_backbone()], store)
-    assert report.known == len(images) - 1
+    assert report.changes == {"known": 10, "new": 0, "changed": 1, "moved": 0, "copy": 0, "failed": 1}
     assert report.embedded[report_fingerprint()] == 1
 
 
-def test_moved_file_is_recognised_by_its_content(images, store, tmp_path):
+def test_folder_that_was_renamed_is_recognised_by_content(images, store, tmp_path):
     extract(images, [fake_backbone()], store)
     (tmp_path / "faces").rename(tmp_path / "elsewhere")
     report = extract(list_images(tmp_path / "elsewhere"), [fake_backbone()], store)
-    assert report.known == 0
+    assert report.changes["copy"] == 11
     assert not report.embedded
     assert report.statuses == {"ok": 11, "unreadable": 1}
 
@@ -132,7 +135,7 @@ def test_file_that_vanished_is_missing_and_tried_again(images, store, draw_image
 
 
 def test_blocks_and_shards_lose_nothing(images, store, monkeypatch):
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)
     monkeypatch.setattr(extract_module, "SHARD_ROWS", 3)
     progress = []
     report = extract(images, [fake_backbone()], store, on_progress=progress.append)
@@ -154,14 +157,14 @@ def test_store_is_the_same_whatever_the_blocks(images, tmp_path, monkeypatch):
         return {sha: vector.tobytes() for sha, vector in zip(rows["sha256"], vectors, strict=True)}
 
     whole = content("whole")
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)
     monkeypatch.setattr(extract_module, "SHARD_ROWS", 2)
     assert content("pieces") == whole
 
 
 def test_interrupt_keeps_what_is_done(images, store, monkeypatch):
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
-    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
 
     def interrupt_later(n: int, done=[0]) -> None:  # noqa: B006
         done[0] += n
@@ -172,7 +175,7 @@ def test_interrupt_keeps_what_is_done(images, store, monkeypatch):
     assert report.interrupted
     assert report.statuses == {"ok": 4, NOT_REACHED: len(images) - 4}
     continued = extract(images, [fake_backbone()], store)
-    assert continued.known == 4
+    assert continued.changes["known"] == 4
     assert continued.statuses == {"ok": 11, "unreadable": 1}
 
 
@@ -192,8 +195,8 @@ def test_interrupt_during_a_commit_loses_nothing(images, store, monkeypatch):
 
 @pytest.mark.parametrize("error", [BackboneError("its process was killed"), MemoryError()])
 def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch, error):
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 1)
-    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
     backbone = fake_backbone()
     embed = backbone._runtime.embed
 
@@ -218,11 +221,11 @@ def test_full_disk_is_one_clear_error_and_keeps_what_is_done(images, store, monk
 
 
 def test_no_more_than_two_blocks_are_read_ahead(images, store, monkeypatch):
-    monkeypatch.setattr(extract_module, "BLOCK_PER_CORE", 2)
-    monkeypatch.setattr(extract_module, "usable_cores", lambda: 1)
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 2)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
     read = []
-    original = extract_module.read_file
-    monkeypatch.setattr(extract_module, "read_file", lambda path: read.append(path) or original(path))
+    original = engine_module.read_file
+    monkeypatch.setattr(engine_module, "read_file", lambda path: read.append(path) or original(path))
     backbone = fake_backbone()
     lead = []
     embed = backbone._runtime.embed

@@ -1,0 +1,363 @@
+"""Where images are read and embedded: in this process, or in several that may die without harm.
+
+Either way threads read, hash, decode and crop the next block of images while the backbones embed the present one (all
+of that releases Python's lock). Two blocks of face crops are all that a process holds.
+"""
+
+import functools
+import hashlib
+import itertools
+import os
+import re
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import BackboneError
+from embedder.backbone import Backbone, load_backbone, usable_cores
+from embedder.known import OK, Contents, Outcome
+from embedder.preprocess import ImageRejected, Picture, decode, read_file
+
+BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
+CHUNK_BLOCKS = 2  # blocks that a worker process is given at a time: what is done again when it dies
+PARTS = 8  # of a chunk that ended a process: three deaths lead from 128 images to one
+CRASHED = "crashed"  # the status of an image that ends the process which works on it
+
+# of a face, by whether its vector is finite: a graph that divides by a length of 0 gives NaN for a black picture
+_OUTCOMES = {True: OK, False: ("no_embedding", "the backbone gave no finite numbers for this picture")}
+
+Job = tuple[int, str]  # an image's position in the list, and its path
+Settled = Mapping[str, Contents]  # by fingerprint: what is not to be embedded
+
+
+@dataclass
+class Image:
+    """One image that was read.
+
+    Attributes
+    ----------
+    sha256 : 32 bytes; None where it could not be read, of which `status` and `reason` tell.
+    size, mtime_ns : of the file as it was read.
+    read_seconds, decode_seconds : of one thread.
+    """
+
+    position: int
+    size: int = -1
+    mtime_ns: int = -1
+    sha256: bytes | None = None
+    status: str = "read"
+    reason: str = ""
+    read_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
+@dataclass
+class Embedded:
+    """What one backbone made of the contents in a block that were not settled: each once.
+
+    Attributes
+    ----------
+    outcomes : by content, in order.
+    vectors : ndarray of shape (k, *dim): one for each of the k outcomes that are ok.
+    seconds : that the backbone took.
+    """
+
+    outcomes: dict[bytes, Outcome]
+    vectors: NDArray[Any]
+    seconds: float = 0.0
+
+
+@dataclass
+class Block:
+    """Images that are done, and what is new in them, by fingerprint."""
+
+    images: list[Image]
+    embedded: dict[str, Embedded] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Reads and embeds images."""
+
+    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
+        """Every image in some block, in any order. The caller adds what is new in a block to `settled`.
+
+        Raises
+        ------
+        BackboneError : a backbone cannot go on.
+        """
+
+
+class InProcess:
+    """Works in this process, on the cores it may use.
+
+    Parameters
+    ----------
+    backbones : those to embed with; what an image's crop needs is asked of them in threads.
+    """
+
+    def __init__(self, backbones: Sequence[Backbone], *, cores: int | None = None) -> None:
+        self._backbones = {backbone.spec.fingerprint: backbone for backbone in backbones}
+        self._cores = cores or usable_cores()
+        self._warm: set[str] = set()
+
+    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
+        """See `Engine`; blocks come in the order of jobs."""
+        size = BLOCK_PER_CORE * self._cores
+        threads = ThreadPoolExecutor(max(4, self._cores), thread_name_prefix="read")
+        prepare = functools.partial(self._prepare, settled=settled)
+        try:
+            ahead = [threads.submit(prepare, job) for job in jobs[:size]]
+            for start in range(size, len(jobs) + size, size):
+                present, ahead = ahead, [threads.submit(prepare, job) for job in jobs[start : start + size]]
+                yield self._embed([future.result() for future in present], settled)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _prepare(self, job: Job, settled: Settled) -> tuple[Image, dict[str, Picture]]:
+        """Read, hash, decode and crop one image, unless it is settled; crops are by fingerprint."""
+        position, path = job
+        image, crops = Image(position), {}
+        started = time.perf_counter()
+        try:
+            found, content = read_file(path)
+            image.size, image.mtime_ns = found.st_size, found.st_mtime_ns
+            image.sha256 = hashlib.sha256(content).digest()
+            image.read_seconds = time.perf_counter() - started
+            missing = [print_ for print_ in self._backbones if image.sha256 not in settled[print_]]
+            if missing:
+                picture = decode(content)
+                crops = {print_: self._backbones[print_].crop(picture) for print_ in missing}
+        except ImageRejected as rejected:
+            image.status, image.reason = rejected.status, rejected.reason
+        image.decode_seconds = time.perf_counter() - started - image.read_seconds
+        return image, crops
+
+    def _embed(self, prepared: list[tuple[Image, dict[str, Picture]]], settled: Settled) -> Block:
+        block = Block([image for image, _ in prepared])
+        for print_ in self._backbones:
+            new = {
+                image.sha256: (image, crops)
+                for image, crops in prepared
+                if image.sha256 is not None and image.sha256 not in settled[print_]
+            }
+            if new:
+                block.embedded[print_] = self._embed_new(print_, new)
+        return block
+
+    def _embed_new(self, print_: str, new: dict[bytes, tuple[Image, dict[str, Picture]]]) -> Embedded:
+        backbone = self._backbones[print_]
+        if print_ not in self._warm:  # outside the time that is measured
+            backbone.warm_up()
+            self._warm.add(print_)
+        started = time.perf_counter()
+        vectors = backbone.embed([crops[print_] for _, crops in new.values() if print_ in crops])
+        seconds = time.perf_counter() - started
+        finite = np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
+        of_faces = iter(finite)
+        outcomes = {
+            sha256: _OUTCOMES[bool(next(of_faces))] if print_ in crops else (image.status, image.reason)
+            for sha256, (image, crops) in new.items()
+        }
+        return Embedded(outcomes, vectors[finite], seconds)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a worker process is told with each chunk: which backbones, on how many cores, what is settled."""
+
+    names: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    cores: int
+    settled: Path
+
+
+class Workers:
+    """Works in several processes (joblib's loky), each with its own backbones and its share of the cores.
+
+    A process that dies takes none of the others' work along. What it was at is done again, in parts if that ends a
+    process again, until the image is found that does it: it gets the status `crashed`.
+
+    Parameters
+    ----------
+    names : of the backbones, as `load_backbone` takes them.
+    backbones : the same, loaded in this process, where they do not work.
+    n : how many processes.
+    """
+
+    def __init__(self, names: Sequence[str], backbones: Sequence[Backbone], n: int) -> None:
+        self._names = tuple(names)
+        self._fingerprints = tuple(backbone.spec.fingerprint for backbone in backbones)
+        self._dims = {backbone.spec.fingerprint: backbone.spec.dim for backbone in backbones}
+        self._n = n
+        self._pool: Any = None
+        self._processes = 0  # of the pool
+
+    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
+        """See `Engine`; blocks come as they are done."""
+        if not jobs:
+            return
+        cores = max(1, usable_cores() // self._n)
+        size = CHUNK_BLOCKS * BLOCK_PER_CORE * cores
+        chunks = (jobs[start : start + size] for start in range(0, len(jobs), size))
+        with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
+            for print_, contents in settled.items():
+                contents.save(Path(folder) / f"{print_}.npy")
+            order = _Order(self._names, self._fingerprints, cores, Path(folder))
+            try:
+                for blocks in self._run(order, chunks):
+                    yield from blocks
+            finally:
+                self._stop()
+
+    def _run(self, order: _Order, chunks: Iterable[Sequence[Job]]) -> Iterator[list[Block]]:
+        """Keep two chunks per process under way; after a death, go through those that were, one by one."""
+        chunks = iter(chunks)
+        under_way: dict[Future[list[Block]], Sequence[Job]] = {}
+        while True:
+            for chunk in itertools.islice(chunks, 2 * self._n - len(under_way)):
+                under_way[self._submit(order, chunk, processes=self._n)] = chunk
+            if not under_way:
+                return
+            wait(under_way, return_when=FIRST_COMPLETED)
+            suspects: deque[Sequence[Job]] = deque()
+            for future in [future for future in under_way if future.done()]:
+                chunk = under_way.pop(future)
+                try:
+                    blocks = future.result()
+                except BrokenProcessPool:
+                    suspects.append(chunk)
+                else:
+                    yield blocks
+            if suspects:
+                wait(under_way)
+                self._stop()
+                suspects.extend(under_way.values())
+                under_way.clear()
+            while suspects:
+                yield self._alone(order, suspects)
+
+    def _alone(self, order: _Order, suspects: deque[Sequence[Job]]) -> list[Block]:
+        """Do the first of some chunks with no other beside it; where that ends the process, put its parts back."""
+        chunk = suspects.popleft()
+        for _ in range(2 if len(chunk) == 1 else 1):  # an image gets a second chance: memory may have been short
+            try:
+                return self._submit(order, chunk, processes=1).result()
+            except BrokenProcessPool as error:
+                how = _exit_of(error)
+                self._stop()
+        if len(chunk) == 1:
+            return [self._crashed(chunk[0], how)]
+        size = -(-len(chunk) // PARTS)
+        suspects.extendleft(reversed([chunk[start : start + size] for start in range(0, len(chunk), size)]))
+        return []
+
+    def _crashed(self, job: Job, how: str) -> Block:
+        image, outcome = (
+            Image(job[0]),
+            (CRASHED, f"the process that works on it ends, twice and on this image alone{how}"),
+        )
+        try:
+            found, content = read_file(job[1])
+        except ImageRejected as rejected:  # it has gone meanwhile
+            image.status, image.reason = rejected.status, rejected.reason
+            return Block([image])
+        image.size, image.mtime_ns, image.sha256 = found.st_size, found.st_mtime_ns, hashlib.sha256(content).digest()
+        nothing = {print_: np.empty((0, *dim)) for print_, dim in self._dims.items()}
+        return Block([image], {print_: Embedded({image.sha256: outcome}, empty) for print_, empty in nothing.items()})
+
+    def _submit(self, order: _Order, chunk: Sequence[Job], *, processes: int) -> "Future[list[Block]]":
+        if self._processes != processes:
+            self._stop()
+            self._pool, self._processes = self._start(order, processes), processes
+        try:
+            return self._pool.submit(_work, order, chunk)
+        except BrokenProcessPool as error:  # a process died since the last look
+            broken: Future[list[Block]] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _start(self, order: _Order, processes: int) -> Any:
+        """New processes, one of which has shown that it can load the backbones."""
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        for _ in range(2):  # they get a second chance, too
+            pool = ProcessPoolExecutor(processes, initializer=_belong, initargs=(os.getpid(), order.settled))
+            try:
+                found = pool.submit(_get_ready, order).result()
+            except BrokenProcessPool as error:
+                how = _exit_of(error)
+                pool.shutdown(kill_workers=True)
+            except BaseException:
+                pool.shutdown(kill_workers=True)
+                raise
+            else:
+                break
+        else:
+            raise BackboneError(
+                f"a worker process ends while it loads {', '.join(self._names)}{how}: perhaps memory is short; "
+                "give fewer --workers, or leave the option out to see what it says"
+            )
+        if found != self._fingerprints:
+            raise BackboneError("a worker process found other weights than this one: leave the files alone, run again")
+        return pool
+
+    def _stop(self) -> None:
+        pool, self._pool, self._processes = self._pool, None, 0
+        if pool is not None:
+            pool.shutdown(kill_workers=True)
+
+
+def _belong(parent: int, folder: Path) -> None:
+    """Tie a worker process to the one it works for: Ctrl-C is for that to answer, and its death ends the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it reaches every process
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        shutil.rmtree(folder, ignore_errors=True)  # who was killed could not
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _exit_of(error: BaseException) -> str:
+    """How processes ended, if loky tells: " (SIGSEGV)"."""
+    found = re.search(r"SIG[A-Z]+|EXIT\(\d+\)", str(error))
+    return f" ({found[0]})" if found else ""
+
+
+@functools.lru_cache(maxsize=1)
+def _engine(order: _Order) -> tuple[InProcess, dict[str, Contents], tuple[str, ...]]:
+    """What a worker process loads once."""
+    backbones = [load_backbone(name, cores=order.cores) for name in order.names]
+    settled = {print_: Contents.load(order.settled / f"{print_}.npy") for print_ in order.fingerprints}
+    engine = InProcess(backbones, cores=order.cores)
+    return engine, settled, tuple(backbone.spec.fingerprint for backbone in backbones)
+
+
+def _get_ready(order: _Order) -> tuple[str, ...]:
+    """Load the backbones in a worker process; return their fingerprints."""
+    return _engine(order)[-1]
+
+
+def _work(order: _Order, chunk: Sequence[Job]) -> list[Block]:
+    """Do a chunk in a worker process."""
+    engine, settled, _ = _engine(order)
+    done = []
+    for block in engine.run(chunk, settled):
+        for print_, embedded in block.embedded.items():
+            settled[print_].add(embedded.outcomes)
+        done.append(block)
+    return done

@@ -1,0 +1,201 @@
+"""What a store knows, held in memory for the length of a job: some 100 bytes a file and 32 a content, in sorted arrays.
+
+Sets of Python strings would take five times as much, which decides at ten million images.
+"""
+
+import binascii
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from embedder.shards import Shard, read_shards
+from embedder.store import EmbeddingStore, path_key
+
+Hashes = NDArray[np.bytes_]  # "S32" for SHA-256s, "S16" for path_keys; trailing zero bytes do no harm, all are as long
+Outcome = tuple[str, str]  # status and reason
+
+OK: Outcome = ("ok", "")
+_RECENT = 1 << 16  # hashes that are kept apart until they are sorted in
+
+
+class Contents:
+    """A set of SHA-256s that only grows.
+
+    Parameters
+    ----------
+    hashes : ndarray of shape (n,), "S32", in any order.
+    """
+
+    def __init__(self, hashes: Hashes) -> None:
+        self._sorted = np.unique(hashes.astype("S32", copy=False))
+        self._recent: set[bytes] = set()
+
+    def __contains__(self, sha256: bytes) -> bool:
+        """Whether 32 bytes are in it; other threads may ask while this one adds."""
+        return sha256 in self._recent or bool(_find(self._sorted, np.array([sha256], "S32"))[0] >= 0)
+
+    def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Of many at once, (n,) to (n,)."""
+        self._sort_in()
+        return _find(self._sorted, hashes) >= 0
+
+    def add(self, hashes: Iterable[bytes]) -> None:
+        """Put more in."""
+        self._recent.update(hashes)
+        if len(self._recent) >= _RECENT:
+            self._sort_in()
+
+    def save(self, path: Path) -> None:
+        """Write them down for other processes."""
+        self._sort_in()
+        np.save(path, self._sorted, allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "Contents":
+        """What `save` wrote; processes that load one file share its memory."""
+        contents = cls(np.empty(0, "S32"))
+        contents._sorted = np.load(path, mmap_mode="r", allow_pickle=False)
+        return contents
+
+    def _sort_in(self) -> None:
+        if self._recent:  # first the one, then the other: who asks meanwhile finds a hash in one of them
+            self._sorted = np.union1d(self._sorted, np.array([*self._recent], "S32"))
+            self._recent = set()
+
+
+class Held:
+    """Which contents a backbone has a row of in a store, or will have at the next commit.
+
+    Attributes
+    ----------
+    settled : those that are not to be embedded.
+    failed : what became of those that are not ok.
+    """
+
+    def __init__(self, store: EmbeddingStore, fingerprint: str, *, retry_failed: bool = False) -> None:
+        shards = read_shards(store.folder(fingerprint), _outcomes)
+        ok = Contents(np.concatenate([np.empty(0, "S32"), *(ok for _, (ok, _) in shards)]))
+        self.failed: dict[bytes, Outcome] = {}
+        for _, (_, failures) in shards:
+            for sha256, outcome in failures.items():
+                if sha256 not in ok:
+                    self.failed.setdefault(sha256, outcome)
+        self.settled = ok
+        if not retry_failed:
+            self.settled.add(self.failed)
+
+    def add(self, found: dict[bytes, Outcome]) -> None:
+        """Note what became of some contents."""
+        self.settled.add(found)
+        for sha256, outcome in found.items():
+            if outcome == OK:
+                self.failed.pop(sha256, None)
+            else:
+                self.failed[sha256] = outcome
+
+    def outcome(self, sha256: bytes) -> Outcome:
+        """What became of a content that is settled."""
+        return self.failed.get(sha256, OK)
+
+
+class Files:
+    """Every file that a store knows, as it was found last.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (n,), "S16", sorted: the path_keys.
+    sizes, times : ndarrays of shape (n,), int64: bytes, and mtime in nanoseconds.
+    contents : ndarray of shape (n,), "S32".
+    paths : Arrow array of n strings, relative; empty where names are not kept.
+    """
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        read = [part for _, part in read_shards(store.path / "images", _files)]
+        keys = np.concatenate([np.empty(0, "S16"), *(part[0] for part in read)])
+        _, last = np.unique(keys[::-1], return_index=True)
+        newest = len(keys) - 1 - last
+        self.keys = keys[newest]
+        self.sizes, self.times = (
+            np.concatenate([np.empty(0, np.int64), *(part[column] for part in read)])[newest] for column in (1, 2)
+        )
+        self.contents = np.concatenate([np.empty(0, "S32"), *(part[3] for part in read)])[newest]
+        self.paths = pa.concat_arrays([pa.array([], pa.string()), *(part[4] for part in read)]).take(pa.array(newest))
+
+    def find(self, keys: Hashes) -> NDArray[np.int64]:
+        """Where files with these keys are, (n,) to (n,); -1 for unknown ones."""
+        return _find(self.keys, keys)
+
+    def content(self, place: int) -> bytes:
+        """The SHA-256 of a file, 32 bytes."""
+        return self.contents[place : place + 1].tobytes()  # of a single one NumPy would strip zero bytes
+
+    def with_content(self, sha256: bytes) -> NDArray[np.int64]:
+        """Where files with these bytes are."""
+        wanted = np.array(sha256, "S32")
+        order, contents = self._by_content
+        start, stop = np.searchsorted(contents, wanted, "left"), np.searchsorted(contents, wanted, "right")
+        return order[start:stop]
+
+    @functools.cached_property
+    def _by_content(self) -> tuple[NDArray[np.int64], Hashes]:
+        order = np.argsort(self.contents, kind="stable")
+        return order, self.contents[order]
+
+    def gone(self, listed: Hashes, roots: Sequence[str]) -> Iterator[str]:
+        """The paths of files that once lay below some folders and are not among those listed."""
+        for place in np.flatnonzero(~np.isin(self.keys, listed)).tolist():
+            if self.is_below(place, roots):
+                yield self.paths[place].as_py()
+
+    def is_below(self, place: int, roots: Sequence[str]) -> bool:
+        """Whether a file lay below one of some folders: only then do its path and its key go together."""
+        path = self.paths[place].as_py()
+        key = self.keys[place : place + 1].tobytes()
+        return bool(path) and any(binascii.unhexlify(path_key(root + path)) == key for root in roots)
+
+
+def keys_of(paths: Iterable[str]) -> Hashes:
+    """The path_keys of absolute paths: shape (n,), "S16"."""
+    return _unhexed(map(path_key, paths), "S16")
+
+
+def digests(hashes: Iterable[str]) -> Hashes:
+    """SHA-256s of 64 hexadecimal digits as 32 bytes each: shape (n,), "S32"."""
+    return _unhexed(hashes, "S32")
+
+
+def _unhexed(texts: Iterable[str], dtype: str) -> Hashes:
+    return np.frombuffer(binascii.unhexlify("".join(texts)), dtype)
+
+
+def _find(ordered: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+    places = np.searchsorted(ordered, wanted)
+    places[places == len(ordered)] = 0
+    return np.where(ordered[places] == wanted, places, -1) if len(ordered) else np.full(len(wanted), -1)
+
+
+def _outcomes(shard: Shard) -> tuple[Hashes, dict[bytes, Outcome]]:
+    """The contents in a shard that are ok, and what became of the others."""
+    table = shard.table(["sha256", "status", "reason", "row"])
+    ok = table["row"].is_valid()
+    rest = table.filter(pc.invert(ok)).to_pydict()
+    failed = [binascii.unhexlify(sha256) for sha256 in rest["sha256"]]
+    failures = dict(zip(failed, zip(rest["status"], rest["reason"], strict=True), strict=True))
+    return digests(table.filter(ok)["sha256"].to_pylist()), failures
+
+
+def _files(shard: Shard) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], Hashes, pa.Array]:
+    """A shard of images/ in arrays: keys, sizes, times, contents, paths."""
+    table = shard.table()
+    return (
+        _unhexed(table["path_key"].to_pylist(), "S16"),
+        table["size"].to_numpy(),
+        table["mtime_ns"].to_numpy(),
+        digests(table["sha256"].to_pylist()),
+        table["path"].combine_chunks(),
+    )
