@@ -37,12 +37,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The store's faults at length: hundreds of crash points and killed processes.
+# Faults at length: hundreds of crash points in the store, hundreds of killed jobs and commands.
 torture: install
-	FACEPROBE_TORTURE=20 $(BIN)/python -m pytest tests/test_store_faults.py
+	FACEPROBE_TORTURE=20 $(BIN)/python -m pytest tests/test_store_faults.py tests/test_extract_jobs.py
 
 benchmark: install
 	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.compare
 

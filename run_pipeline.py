@@ -115,6 +115,8 @@ def index(folder: Path, dataset: str, output: Path) -> None:
     "--backbone", "names", multiple=True, required=True, help="ArcFace, Facenet, Dlib ... or an .onnx file; repeatable."
 )
 @_weights_option
+@click.option("--crop", type=click.IntRange(10, 100), help="Percentage of a picture's sides that is seen, its middle.")
+@click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
 @click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that share the cores and may die; else this one."
@@ -128,6 +130,8 @@ def extract(
     source: Path,
     names: tuple[str, ...],
     weights: tuple[str, ...],
+    crop: int | None,
+    flip: bool,
     store_path: Path,
     workers: int | None,
     shard: str | None,
@@ -151,6 +155,7 @@ def extract(
       faceprobe extract photos/ --backbone Dlib --store store --shard 3/16
       faceprobe extract manifest.csv --backbone ArcFace --weights seeded:0 --store store
       faceprobe extract manifest.csv --backbone ArcFace,normalization=base --backbone Dlib --store store
+      faceprobe extract manifest.csv --backbone ArcFace --crop 80 --flip --store store
       faceprobe extract photos/ --backbone net.onnx --store store
       faceprobe extract photos/ --backbone net.onnx,channel_order=RGB,normalization=ArcFace --store store
 
@@ -161,7 +166,7 @@ def extract(
     from embedder.backbone import load_backbone
     from embedder.engine import Workers
     from embedder.extract import extract as run
-    from embedder.resolve import resolve_backbone, with_weights
+    from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.seeded import is_made
     from embedder.store import open_store
 
@@ -169,7 +174,8 @@ def extract(
         _check_output(log_json)
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
-    chosen = [*dict.fromkeys(with_weights(names, weights))]
+    view = ({"crop": str(crop)} if crop else {}) | ({"flip": "yes"} if flip else {})
+    chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
     for row in map(resolve_backbone, chosen):
         if row.seed is not None and not is_made(row, row.seed):
             click.echo(f"drawing random weights of {row.name}, once: half a minute or so")

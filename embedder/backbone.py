@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.files import sha256_of_file
-from embedder.preprocess import CROPS, DECODE, Picture
+from embedder.preprocess import DECODE, Picture, crop
 from embedder.resolve import resolve_backbone
 from embedder.seeded import seeded_weights
-from embedder.spec import BACKBONES, L2_NORMALIZED, SEEDED, BackboneSpec, EmbeddingSpec
+from embedder.spec import BACKBONES, L2_NORMALIZED, MIRRORED, SEEDED, BackboneSpec, EmbeddingSpec
 
 
 class Runtime(Protocol):
@@ -44,7 +44,7 @@ class Backbone:
 
     def crop(self, picture: Picture) -> Picture:
         """One picture (height, width, 3) uint8 RGB, any size, to what the network sees: (h, w[, 3]) uint8."""
-        return CROPS[self.spec.crop](picture, self.spec.input_size)
+        return crop(picture, self.spec.input_size, how=self.spec.crop)
 
     def embed(self, faces: Sequence[Picture]) -> NDArray[Any]:
         """Embed pictures.
@@ -61,8 +61,15 @@ class Backbone:
         """
         if len(faces) == 0:
             return np.empty((0, *self.spec.dim), self.spec.dtype)
-        rows = self._runtime.embed(np.stack([self._fitted(face) for face in faces]))
-        return _l2_normalized(rows) if self.spec.layer == L2_NORMALIZED else rows
+        fitted = np.stack([self._fitted(face) for face in faces])
+        rows = self._rows(fitted)
+        if self.spec.layer.endswith(MIRRORED):
+            rows = (rows + self._rows(np.ascontiguousarray(fitted[:, :, ::-1]))) / 2
+        return rows
+
+    def _rows(self, faces: Picture) -> NDArray[Any]:
+        rows = self._runtime.embed(faces)
+        return _l2_normalized(rows) if self.spec.layer.startswith(L2_NORMALIZED) else rows
 
     def _fitted(self, face: Picture) -> Picture:
         seen = (*self.spec.input_size,) if self.spec.channel_order == "GRAY" else (*self.spec.input_size, 3)
@@ -97,6 +104,8 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
         after commas. Those of an ONNX file overrule its sidecar: `model.onnx,channel_order=RGB,normalization=ArcFace`.
         A network of deepface takes `normalization`, `channel_order`, and `weights`: a file (.onnx or .h5) in place of
         the one in deepface's folder, or `seeded:SEED` for a dry run on weights drawn at random.
+        Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle, and `flip=yes`
+        for the mean of its embedding and its mirror image's.
     cores : how many to use; all that this process may use by default.
 
     Raises
@@ -120,6 +129,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _display_name(spec: BackboneSpec) -> str:
+    """A name that tells settings of one backbone apart in a table."""
+    words = [spec.name]
+    words += [] if spec.seed is None else [f"{SEEDED}{spec.seed}"]
+    words += [f"crop {spec.view['crop']}%"] if "crop" in spec.view else []
+    words += ["mirrored"] if "flip" in spec.view else []
+    return " ".join(words)
+
+
 def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
     return EmbeddingSpec(
         weights_sha256=sha256_of_file(spec.weights) if spec.weights else None,
@@ -133,7 +151,7 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
         crop=spec.crop,
         decode=DECODE,
         precision=spec.precision,
-        name=spec.name if spec.seed is None else f"{spec.name} {SEEDED}{spec.seed}",
+        name=_display_name(spec),
         dtype=spec.dtype,
         recorded={
             "backbone": spec.name,

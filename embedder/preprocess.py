@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.images import RejectedFile, read_header
+from embedder.spec import WHOLE
 
 Picture = NDArray[np.uint8]
 
@@ -123,10 +124,26 @@ def _letterbox(picture: Picture, size: tuple[int, int], interpolation: int) -> P
     return canvas
 
 
-CROPS: dict[str, Callable[[Picture, tuple[int, int]], Picture]] = {
-    "whole picture, letterbox, bilinear": letterbox,
-    "whole picture, letterbox, gray, lanczos": letterbox_gray_lanczos,
+def central(picture: Picture, share: float) -> Picture:
+    """The middle of a picture: `share` of its height and of its width, at least a pixel of each."""
+    height, width = (max(1, round(side * share)) for side in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+FITS: dict[str, Callable[[Picture, tuple[int, int]], Picture]] = {
+    "letterbox, bilinear": letterbox,
+    "letterbox, gray, lanczos": letterbox_gray_lanczos,
 }
+
+
+def crop(picture: Picture, size: tuple[int, int], *, how: str) -> Picture:
+    """Turn a picture (height, width, 3) into what a backbone sees, as a spec's `crop` says: (*size[, 3]), uint8."""
+    seen, _, fit = how.partition(", ")
+    if seen != WHOLE:
+        picture = central(picture, float(seen.removeprefix("central ").removesuffix("%")) / 100)
+    return FITS[fit](picture, size)
+
 
 # (x - offset) / scale on 0..255, by deepface's names; a mean per colour stands in the order R, G, B
 NORMALIZATIONS: dict[str, tuple[float | tuple[float, float, float], float] | None] = {

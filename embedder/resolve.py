@@ -3,18 +3,19 @@
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import BackboneError
 from embedder.preprocess import NORMALIZATIONS
 from embedder.seeded import is_seeded
-from embedder.spec import BACKBONES, SEEDED, BackboneSpec, EmbeddingSpec
+from embedder.spec import BACKBONES, MIRRORED, SEEDED, WHOLE, BackboneSpec, EmbeddingSpec
 from embedder.weights import require_weights
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
 _ROW_KEYS = ("weights", "normalization", "channel_order")
+_VIEW_KEYS = ("crop", "flip")  # which any backbone takes
 _LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
@@ -23,9 +24,10 @@ _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight fil
 def resolve_backbone(name: str) -> BackboneSpec:
     """The row of data for a name or an ONNX file, without loading anything. Raises as `load_backbone`."""
     stem, settings = _split_settings(name)
+    view = {key: settings.pop(key) for key in _VIEW_KEYS if key in settings}
     if stem.lower().endswith(".onnx"):
-        return _onnx_spec(Path(stem), settings)
-    return _named_spec(_row(stem), settings)
+        return _viewed(_onnx_spec(Path(stem), settings), **view)
+    return _viewed(_named_spec(_row(stem), settings), **view)
 
 
 def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
@@ -36,10 +38,28 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
     BackboneError : the file is not where it was, or the program knows no such row.
     """
     row = _row(spec.recorded.get("backbone", spec.name))
-    row = dataclasses.replace(row, channel_order=spec.channel_order, normalization=spec.normalization)
+    same = ("channel_order", "normalization", "crop", "layer")
+    row = dataclasses.replace(row, **{field: getattr(spec, field) for field in same})
     if spec.seeded is not None:
         return _seeded(row, spec.seeded)
     return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+
+
+def _viewed(row: BackboneSpec, *, crop: str = "100", flip: str = "no") -> BackboneSpec:
+    """A row of data that looks at the middle of a picture, or at its mirror image as well."""
+    if not (crop.isdecimal() and 10 <= int(crop) <= 100):
+        raise BackboneError(f"crop of {row.name} must be a percentage from 10 to 100, found {crop}")
+    if flip not in ("yes", "no") or (flip == "yes" and row.dtype == "uint8"):
+        raise BackboneError(f"flip of {row.name} must be {'no' if row.dtype == 'uint8' else 'yes or no'}, found {flip}")
+    if int(crop) < 100:
+        row = dataclasses.replace(row, crop=row.crop.replace(WHOLE, f"central {int(crop)}%"))
+    return dataclasses.replace(row, layer=row.layer + MIRRORED) if flip == "yes" else row
+
+
+def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:
+    """Write settings that were given for all backbones into their names; "+" may join several."""
+    added = "".join(f",{key}={value}" for key, value in settings.items())
+    return ["+".join(part + added for part in split_name(name)) for name in names] if added else list(names)
 
 
 def with_weights(names: Sequence[str], weights: Sequence[str]) -> list[str]:
@@ -173,7 +193,7 @@ def _onnx_spec(path: Path, settings: dict[str, Any]) -> BackboneSpec:
         input_size=_shape(path, fields, "input_size", 2),  # type: ignore[arg-type]
         channel_order=fields["channel_order"],
         normalization=fields["normalization"],
-        crop="whole picture, letterbox, bilinear",
+        crop=f"{WHOLE}, letterbox, bilinear",
         layout=fields.get("layout", ""),
         weights=path,
         given=True,

@@ -22,11 +22,13 @@ class BackboneSpec:
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
     normalization : a key of `embedder.preprocess.NORMALIZATIONS`.
-    crop : how a picture becomes `input_size`, a key of `embedder.preprocess.CROPS`.
+    crop : how a picture becomes `input_size`: what of it is seen, WHOLE or "central 80%", then a key of
+        `embedder.preprocess.FITS`.
     layout : "NCHW" or "NHWC"; how the graph wants its input, which changes no value.
     dtype : NumPy name of the row's dtype.
     precision : of the arithmetic, e.g. "fp32"; "uint8" where there is none.
-    layer : the tensor that is the embedding; "output" for the graph's own.
+    layer : the tensor that is the embedding; "output" for the graph's own. It ends in MIRRORED where it is the mean of
+        the picture's and of its mirror image's.
     files : names of the weight files that fit, the preferred one first; rows of `embedder.weights.WEIGHTS`.
     graph : "module.function" under deepface.models.facial_recognition.tf that builds the network for an .h5 file.
     weights : the weight file, if there is one.
@@ -55,6 +57,11 @@ class BackboneSpec:
     url: str = ""
 
     @property
+    def view(self) -> dict[str, str]:
+        """The settings that say how a picture is looked at, as they are written: `crop` in percent, `flip`."""
+        return view_of(self.crop, self.layer)
+
+    @property
     def own_file(self) -> Path | None:
         """The ONNX file that was given by hand: it goes into bundles. None for what is found or drawn by name."""
         return self.weights if self.given and self.runtime == "onnx" else None
@@ -62,7 +69,9 @@ class BackboneSpec:
 
 L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
-_LETTERBOX = "whole picture, letterbox, bilinear"
+WHOLE = "whole picture"
+MIRRORED = ", mean with the mirrored picture's"
+_LETTERBOX = f"{WHOLE}, letterbox, bilinear"
 
 
 def _deepface(name: str, dim: int, size: tuple[int, int], normalization: str, **fields: Any) -> BackboneSpec:
@@ -165,7 +174,7 @@ _ROWS = (
         input_size=(128, 128),
         channel_order="GRAY",
         normalization="raw",
-        crop="whole picture, letterbox, gray, lanczos",
+        crop=f"{WHOLE}, letterbox, gray, lanczos",
         dtype="uint8",
         precision="uint8",
         licence="none needed",
@@ -220,6 +229,11 @@ class EmbeddingSpec:
         """The seed, where the weights were drawn at random and nobody has trained them; None for trained ones."""
         return self.recorded.get("seeded")
 
+    @property
+    def view(self) -> dict[str, str]:
+        """As of `BackboneSpec`."""
+        return view_of(self.crop, self.layer)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict; `from_json` is its inverse."""
         return {"fingerprint": self.fingerprint, **dataclasses.asdict(self)}
@@ -242,6 +256,12 @@ class EmbeddingSpec:
                 "it was altered or written by another version. Run `extract` again into a new store."
             )
         return spec
+
+
+def view_of(crop: str, layer: str) -> dict[str, str]:
+    """What crop and layer say beside the whole picture as it is: {"crop": "80", "flip": "yes"}, or less."""
+    view = {} if crop.startswith(WHOLE) else {"crop": crop.partition("%")[0].removeprefix("central ")}
+    return view | ({"flip": "yes"} if layer.endswith(MIRRORED) else {})
 
 
 def difference(first: EmbeddingSpec, second: EmbeddingSpec) -> list[tuple[str, Any, Any]]:

@@ -306,9 +306,9 @@ def _check_keys(rows: pd.DataFrame) -> None:
 
 def _asked(spec: EmbeddingSpec) -> str:
     """How `extract` is told of a backbone."""
-    if spec.seeded is None:
-        return spec.name
-    return f"{spec.recorded['backbone']} --weights {SEEDED}{spec.seeded}"
+    name = spec.recorded.get("backbone", spec.name)
+    view = "".join(f",{key}={value}" for key, value in spec.view.items())
+    return f"{name}{view}" if spec.seeded is None else f"{name}{view} --weights {SEEDED}{spec.seeded}"
 
 
 def _is_foreign(entry: Path) -> bool:

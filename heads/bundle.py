@@ -98,7 +98,7 @@ class Bundle:
         spec, recorded = self.embedding, self.embedding.recorded
         if self.backbone_file:
             return BackboneSpec(
-                name=spec.name,
+                name=recorded.get("backbone", spec.name),
                 runtime="onnx",
                 dim=spec.dim,
                 input_size=spec.input_size,

@@ -19,7 +19,7 @@ import pytest
 
 from embedder.engine import BLOCK_PER_CORE
 from embedder.extract import SHARD_BYTES
-from embedder.store import EmbeddingStore, open_store
+from embedder.store import open_store
 from tests.cli import ROOT, Outcome, command, faceprobe, finish, lines, start
 from tests.fakes import write_mean_colour_onnx
 
@@ -396,7 +396,7 @@ def test_interrupt_outside_the_loop_is_one_message(world, tmp_path, monkeypatch)
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(EmbeddingStore, "images", interrupt)
+    monkeypatch.setattr("embedder.extract.Files", interrupt)
     done = faceprobe("extract", world.manifest, "--backbone", "pixels", "--store", tmp_path / "store")
     assert (done.code, done.err.strip(), done.out) == (130, "faceprobe: interrupted", "")
 

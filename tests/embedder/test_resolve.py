@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from data.errors import BackboneError
-from embedder.resolve import resolve_backbone, split_name, with_weights
+from embedder.backbone import load_backbone, start_backbone
+from embedder.resolve import recall_backbone, resolve_backbone, split_name, with_settings, with_weights
+from embedder.spec import EmbeddingSpec
 from tests.fakes import write_mean_colour_onnx
 
 
@@ -69,3 +72,63 @@ def test_file_is_not_called_what_means_something_else(tmp_path, name):
     path.with_suffix(".json").write_text(json.dumps({"name": name, "channel_order": "RGB", "normalization": "raw"}))
     with pytest.raises(BackboneError, match=r"mean\.onnx cannot be called .* give it a plain name in mean\.json"):
         resolve_backbone(str(path))
+
+
+@pytest.fixture
+def faces():
+    return list(np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8))
+
+
+@pytest.fixture
+def graph(tmp_path):
+    path = write_mean_colour_onnx(tmp_path / "mean.onnx")
+    path.with_suffix(".json").write_text(json.dumps({"channel_order": "RGB", "normalization": "raw"}))
+    return path
+
+
+def test_mirrored_embedding_is_the_mean_of_both(faces, graph):
+    plain, mirrored = load_backbone(str(graph)), load_backbone(f"{graph},flip=yes")
+    both = plain.embed(faces), plain.embed([np.ascontiguousarray(face[:, ::-1]) for face in faces])
+    np.testing.assert_allclose(mirrored.embed(faces), np.mean(both, axis=0), rtol=1e-6)
+    assert mirrored.spec.name == "mean mirrored"
+    assert mirrored.spec.fingerprint != plain.spec.fingerprint
+
+
+def test_middle_of_a_picture_is_what_a_crop_sees(graph):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[10:30, 15:45] = 200
+    half, whole = load_backbone(f"{graph},crop=50"), load_backbone(str(graph))
+    np.testing.assert_array_equal(half.crop(picture), whole.crop(picture[10:30, 15:45]))
+    assert half.spec.name == "mean crop 50%"
+    assert half.spec.fingerprint != whole.spec.fingerprint
+
+
+def test_whole_picture_unmirrored_is_the_fingerprint_without_settings(graph):
+    asked = load_backbone(f"{graph},crop=100,flip=no").spec
+    assert asked == load_backbone(str(graph)).spec
+
+
+@pytest.mark.parametrize("setting", ["crop=9", "crop=101", "crop=half", "crop=-5", "flip=maybe", "flip="])
+def test_view_that_cannot_be_is_refused(graph, setting):
+    with pytest.raises(BackboneError, match=f"{setting.partition('=')[0]} of mean must be"):
+        resolve_backbone(f"{graph},{setting}")
+
+
+def test_pictures_themselves_are_not_averaged_with_their_mirror_images():
+    with pytest.raises(BackboneError, match="flip of pixels must be no"):
+        resolve_backbone("pixels,flip=yes")
+
+
+def test_view_is_recalled():
+    spec = load_backbone("Dlib,crop=80,flip=yes").spec
+    assert spec.name == "Dlib crop 80% mirrored"
+    recalled = recall_backbone(EmbeddingSpec.from_json(json.loads(json.dumps(spec.to_json()))))
+    assert start_backbone(recalled).spec.fingerprint == spec.fingerprint
+
+
+def test_settings_for_all_go_into_every_name():
+    assert with_settings(["ArcFace+Dlib", "a.onnx,dim=3"], {"crop": "80", "flip": "yes"}) == [
+        "ArcFace,crop=80,flip=yes+Dlib,crop=80,flip=yes",
+        "a.onnx,dim=3,crop=80,flip=yes",
+    ]
+    assert with_settings(["ArcFace"], {}) == ["ArcFace"]

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import FingerprintMismatch
-from embedder.preprocess import CROPS, NORMALIZATIONS
-from embedder.spec import BACKBONES, HASHED, EmbeddingSpec, difference
+from embedder.preprocess import FITS, NORMALIZATIONS
+from embedder.spec import BACKBONES, HASHED, WHOLE, EmbeddingSpec, difference
 from tests.fakes import FAKE_SPEC
 
 OTHER_VALUES = {"weights_sha256": "00" * 32, "dim": (13,), "input_size": (64, 64)}
@@ -59,5 +59,6 @@ def test_seed_is_told_and_is_none_where_nobody_wrote_it_down():
 @pytest.mark.parametrize("row", BACKBONES.values(), ids=lambda row: row.name)
 def test_row_names_things_that_are_there(row):
     assert row.normalization in NORMALIZATIONS
-    assert row.crop in CROPS
+    seen, _, fit = row.crop.partition(", ")
+    assert (seen, fit in FITS) == (WHOLE, True)
     assert bool(row.graph) == any(file.endswith(".h5") for file in row.files)
