@@ -11,10 +11,10 @@ import functools
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from data.errors import StoreError
 
@@ -26,9 +26,11 @@ SCHEME = "s3://"
 RETRIES = 7  # of one request: 50 ms apart, then 100, 200 ...: six seconds of failures are sat out
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 10.0  # without a byte, until the request is made again
+_UNSEEN = "Failed to flush response stream"
 SMALL = 1 << 20  # bytes that cost no more than a request: a smaller object is read whole, a larger one in such pieces
 
-_NOT_THERE = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")  # how pyarrow says that an object went while it was being read
+
+T = TypeVar("T")
 
 
 class StorageError(StoreError):
@@ -171,18 +173,29 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _request(self._path, "read"):
-            return self._file.readinto(buffer)
+        return self._get(lambda: self._file.readinto(buffer))
 
     def readall(self) -> bytes:
-        with _request(self._path, "read"):
-            return self._file.read()
+        return self._get(self._file.read)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
+
+    def _get(self, read: Callable[[], T], attempt: int = 0) -> T:
+        """Read, again if the server failed in more words than there are bytes to read: the SDK does not see that."""
+        try:
+            with _request(self._path, "read"):
+                return read()
+        except StorageError as error:
+            if not self._path.exists():
+                raise FileNotFoundError(errno.ENOENT, "no such object", str(self._path)) from None
+            if attempt == RETRIES or _UNSEEN not in str(error):
+                raise
+        time.sleep(0.05 * 2**attempt)
+        return self._get(read, attempt + 1)
 
 
 Place: TypeAlias = Path | RemotePath  # where files are: all code that may meet either uses what both have
@@ -248,7 +261,7 @@ def _request(path: RemotePath, done: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError) or any(words in str(error) for words in _NOT_THERE):
+        if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(errno.ENOENT, "no such object", str(path)) from None
         found = " ".join(str(error).split())
         found = found[found.find("AWS Error") :] if "AWS Error" in found else found

@@ -93,11 +93,11 @@ def resolve(store: EmbeddingStore, names: Sequence[str]) -> list[str]:
     """
     found: set[str] = set()
     for name in names:
+        if os.path.isdir(name):
+            raise StoreError(f"{name} is a folder: name the files in it")
         if is_remote(name):
             found |= _by_url(store, name)
-        elif os.path.isdir(name):
-            raise StoreError(f"{name} is a folder: name the files in it")
-        if os.path.isfile(name):
+        elif os.path.isfile(name):
             found |= {_file_sha256(Path(name)), *_image_rows(store, "path_key", [path_key(name)])["sha256"].to_pylist()}
         elif _HASH.fullmatch(name):
             found |= {name} if len(name) == 64 else {_by_prefix(store, name)}
