@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.errors import BackboneError, FaceprobeError
+from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from heads.report.run import Run
     from heads.tasks import Task
 
+
+class _PlaceType(click.Path):
+    """A path of this machine, or s3://BUCKET/KEY, of which pathlib would drop a slash."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return place(value) if is_remote(value) else super().convert(value, param, ctx)
+
+
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
+_PLACE = _PlaceType(path_type=Path, readable=False)
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
@@ -110,19 +120,19 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
 
 @cli.command(short_help="Embed images once, into a store.")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=_PLACE)
 @click.option(
     "--backbone", "names", multiple=True, required=True, help="ArcFace, Facenet, Dlib ... or an .onnx file; repeatable."
 )
 @_weights_option
-@click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
+@click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @_max_failures_option
 @click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
 def extract(
-    source: Path,
+    source: Place,
     names: tuple[str, ...],
     weights: tuple[str, ...],
-    store_path: Path,
+    store_path: Place,
     max_failures: int,
     log_json: Path | None,
 ) -> None:
@@ -236,7 +246,9 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options by which `compare` and `train` choose rows and tasks."""
     options = [
         _weights_option,
-        click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store that `extract` filled."),
+        click.option(
+            "--store", "store_path", type=_PLACE, required=True, help="Embedding store that `extract` filled."
+        ),
         click.option(
             "--task", "tasks", multiple=True, help="age, gender, ethnicity, age_group, any column; repeatable."
         ),
@@ -477,20 +489,20 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 
 
 @cli.command(short_help="Predict for a folder of images.")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=_PLACE)
 @click.option("--bundle", "bundle_path", type=_PATH, required=True, help="Bundle that `train` wrote.")
 @click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
-@click.option("--store", "store_path", type=_PATH, help="Take known embeddings from here and keep new ones.")
+@click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
 @_max_failures_option
 def score(
-    source: Path,
+    source: Place,
     bundle_path: Path,
     output: Path,
     ethnicity: bool,
     name: str | None,
-    store_path: Path | None,
+    store_path: Place | None,
     max_failures: int,
 ) -> None:
     """Predict age, gender and whatever the bundle knows for every image of SOURCE, a folder or a manifest.
@@ -660,9 +672,9 @@ def store() -> None:
 
 
 @store.command("info", short_help="What a store holds.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-def store_info(store_path: Path, as_json: bool) -> None:
+def store_info(store_path: Place, as_json: bool) -> None:
     """Show what STORE holds, by fingerprint.
 
     \b
@@ -691,8 +703,8 @@ def store_info(store_path: Path, as_json: bool) -> None:
 
 
 @store.command("verify", short_help="Check every byte of a store.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
-def store_verify(store_path: Path) -> None:
+@click.argument("store_path", metavar="STORE", type=_PLACE)
+def store_verify(store_path: Place) -> None:
     """Check every byte of STORE against its hashes, and what the store says of itself.
 
     One line per finding: the file, what is wrong, what to do.
@@ -725,10 +737,10 @@ def store_verify(store_path: Path) -> None:
 
 
 @store.command("forget", short_help="Remove images from every file of a store.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.argument("names", metavar="PATH|SHA256...", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def store_forget(store_path: Path, names: tuple[str, ...], dry_run: bool) -> None:
+def store_forget(store_path: Place, names: tuple[str, ...], dry_run: bool) -> None:
     """Remove every row and vector of some images from STORE, then look through all its bytes for them.
 
     An image is a file, a path as the store recorded it, or a SHA-256, of which 8 digits do. It goes under all its
@@ -753,8 +765,8 @@ def store_forget(store_path: Path, names: tuple[str, ...], dry_run: bool) -> Non
 
 
 @store.command("compact", short_help="Bring small shards together.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
-def store_compact(store_path: Path) -> None:
+@click.argument("store_path", metavar="STORE", type=_PLACE)
+def store_compact(store_path: Place) -> None:
     """Rewrite the small shards of STORE as larger ones, without rows that are there twice.
 
     \b
@@ -774,7 +786,7 @@ def store_compact(store_path: Path) -> None:
 
 
 @store.command("gc", short_help="Remove what stopped jobs left.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
@@ -783,7 +795,7 @@ def store_compact(store_path: Path) -> None:
     help="Minutes; 0 if no job is running: it may be about to commit what is newer.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def store_gc(store_path: Path, older_than: float, dry_run: bool) -> None:
+def store_gc(store_path: Place, older_than: float, dry_run: bool) -> None:
     """Remove half-written files from STORE, vectors without a table, and shards that others replaced.
 
     \b
@@ -804,9 +816,9 @@ def store_gc(store_path: Path, older_than: float, dry_run: bool) -> None:
 
 
 @store.command("merge", short_help="Join stores made apart.")
-@click.argument("sources", metavar="SOURCE...", type=_PATH, nargs=-1, required=True)
-@click.option("--into", "target", type=_PATH, required=True, help="Store to fill; made if it is not there.")
-def store_merge(sources: tuple[Path, ...], target: Path) -> None:
+@click.argument("sources", metavar="SOURCE...", type=_PLACE, nargs=-1, required=True)
+@click.option("--into", "target", type=_PLACE, required=True, help="Store to fill; made if it is not there.")
+def store_merge(sources: tuple[Place, ...], target: Place) -> None:
     """Copy what the stores SOURCE hold into another, checking every byte.
 
     What is there already is passed over, so a stopped merge is continued by the same command.
@@ -828,7 +840,7 @@ def store_merge(sources: tuple[Path, ...], target: Path) -> None:
 
 
 @store.command("export", short_help="Write embeddings for other programs.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option("--backbone", "name", required=True, help="A name in the store, or a fingerprint.")
 @click.option(
     "--format",
@@ -841,7 +853,7 @@ def store_merge(sources: tuple[Path, ...], target: Path) -> None:
 @click.option("--by-content", is_flag=True, help="One row per content, without paths; else one per image file.")
 @click.option("--failures", "failures_path", type=_PATH, help="A .csv for images without a vector, with reasons.")
 def store_export(
-    store_path: Path, name: str, form: str, output: Path, by_content: bool, failures_path: Path | None
+    store_path: Place, name: str, form: str, output: Path, by_content: bool, failures_path: Path | None
 ) -> None:
     """Write the embeddings of one backbone in STORE with the paths of their images, readable by you alone.
 
