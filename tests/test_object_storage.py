@@ -22,7 +22,8 @@ from embedder.upkeep.gc import gc
 from embedder.upkeep.info import info
 from embedder.upkeep.merge import merge
 from embedder.upkeep.verify import verify
-from tests.fakes import FAKE_SPEC, embedded, fake_backbone
+from tests.cli import faceprobe
+from tests.fakes import FAKE_SPEC, embedded, fake_backbone, write_mean_colour_onnx
 from tests.s3_server import cuts, drops, forgets_to_answer, says
 from tests.stores import PRINT, add, content, key, rows_of, vector_of
 
@@ -242,3 +243,22 @@ def test_images_are_extracted_from_storage_to_storage(bucket):
     assert extract(images, [again], open_store(store.path)).statuses == report.statuses
     assert embedded(again) == 0
     assert not verify(store.path).damaged
+
+
+def test_commands_take_addresses(bucket, local, tmp_path):
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(picture, "PNG")
+    (place(bucket) / "photos" / "red.png").write_bytes(picture.getvalue())
+    net = write_mean_colour_onnx(tmp_path / "net.onnx")
+    backbone = f"{net},channel_order=RGB,normalization=raw"
+    target = f"{bucket}/store"
+    merged = faceprobe("store", "merge", local.path, "--into", target)
+    assert merged.code == 0, merged.err
+    run = faceprobe("extract", f"{bucket}/photos", "--backbone", backbone, "--store", target)
+    assert run.code == 0, run.err
+    verified = faceprobe("store", "verify", target)
+    assert (verified.code, verified.err) == (0, "")
+    forgotten = faceprobe("store", "forget", target, f"{bucket}/photos/red.png")
+    assert forgotten.code == 0, forgotten.err
+    assert content(open_store(target)) == content(local)
+    assert faceprobe("store", "info", f"{bucket}/nothing").err.startswith(f"faceprobe: no embedding store at {bucket}")
