@@ -2,7 +2,7 @@
 
     TIME-HASH.npy       the vectors, written first
     TIME-HASH.parquet   the rows, and as metadata the facts, among them the SHA-256 of the .npy; renamed into place, it
-                        is the commit: without it the .npy does not exist
+                        is the commit: without it the .npy does not exist; in object storage both are put as they are
 
 TIME sorts by time of writing. HASH is 16 digits of the SHA-256 of the .parquet, so a shard's name tells whether a byte
 of it has changed, and equal shards have equal names. A shard never changes. Another one can replace it: the names of
