@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.errors import BackboneError, FaceprobeError
+from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from heads.report.run import Run
     from heads.tasks import Task
 
+
+class _PlaceType(click.Path):
+    """A path of this machine, or s3://BUCKET/KEY, of which pathlib would drop a slash."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return place(value) if is_remote(value) else super().convert(value, param, ctx)
+
+
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
+_PLACE = _PlaceType(path_type=Path, readable=False)
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
@@ -110,14 +120,14 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 
 
 @cli.command(short_help="Embed images once, into a store.")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=_PLACE)
 @click.option(
     "--backbone", "names", multiple=True, required=True, help="ArcFace, Facenet, Dlib ... or an .onnx file; repeatable."
 )
 @_weights_option
 @click.option("--crop", type=click.IntRange(10, 100), help="Percentage of a picture's sides that is seen, its middle.")
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
-@click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store to fill.")
+@click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that share the cores and may die; else this one."
 )
@@ -127,12 +137,12 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @_max_failures_option
 @click.option("--log-json", type=_PATH, help="Append what happened as JSON lines, for machines.")
 def extract(
-    source: Path,
+    source: Place,
     names: tuple[str, ...],
     weights: tuple[str, ...],
     crop: int | None,
     flip: bool,
-    store_path: Path,
+    store_path: Place,
     workers: int | None,
     shard: str | None,
     max_failures: int,
@@ -272,7 +282,9 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options by which `compare` and `train` choose rows and tasks."""
     options = [
         _weights_option,
-        click.option("--store", "store_path", type=_PATH, required=True, help="Embedding store that `extract` filled."),
+        click.option(
+            "--store", "store_path", type=_PLACE, required=True, help="Embedding store that `extract` filled."
+        ),
         click.option(
             "--task", "tasks", multiple=True, help="age, gender, ethnicity, age_group, any column; repeatable."
         ),
@@ -513,20 +525,20 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 
 
 @cli.command(short_help="Predict for a folder of images.")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=_PLACE)
 @click.option("--bundle", "bundle_path", type=_PATH, required=True, help="Bundle that `train` wrote.")
 @click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
-@click.option("--store", "store_path", type=_PATH, help="Take known embeddings from here and keep new ones.")
+@click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
 @_max_failures_option
 def score(
-    source: Path,
+    source: Place,
     bundle_path: Path,
     output: Path,
     ethnicity: bool,
     name: str | None,
-    store_path: Path | None,
+    store_path: Place | None,
     max_failures: int,
 ) -> None:
     """Predict age, gender and whatever the bundle knows for every image of SOURCE, a folder or a manifest.
@@ -696,9 +708,9 @@ def store() -> None:
 
 
 @store.command("info", short_help="What a store holds.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-def store_info(store_path: Path, as_json: bool) -> None:
+def store_info(store_path: Place, as_json: bool) -> None:
     """Show what STORE holds, by fingerprint.
 
     \b
@@ -727,8 +739,8 @@ def store_info(store_path: Path, as_json: bool) -> None:
 
 
 @store.command("verify", short_help="Check every byte of a store.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
-def store_verify(store_path: Path) -> None:
+@click.argument("store_path", metavar="STORE", type=_PLACE)
+def store_verify(store_path: Place) -> None:
     """Check every byte of STORE against its hashes, and what the store says of itself.
 
     One line per finding: the file, what is wrong, what to do.
@@ -761,10 +773,10 @@ def store_verify(store_path: Path) -> None:
 
 
 @store.command("forget", short_help="Remove images from every file of a store.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.argument("names", metavar="PATH|SHA256...", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def store_forget(store_path: Path, names: tuple[str, ...], dry_run: bool) -> None:
+def store_forget(store_path: Place, names: tuple[str, ...], dry_run: bool) -> None:
     """Remove every row and vector of some images from STORE, then look through all its bytes for them.
 
     An image is a file, a path as the store recorded it, or a SHA-256, of which 8 digits do. It goes under all its
@@ -789,8 +801,8 @@ def store_forget(store_path: Path, names: tuple[str, ...], dry_run: bool) -> Non
 
 
 @store.command("compact", short_help="Bring small shards together.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
-def store_compact(store_path: Path) -> None:
+@click.argument("store_path", metavar="STORE", type=_PLACE)
+def store_compact(store_path: Place) -> None:
     """Rewrite the small shards of STORE as larger ones, without rows that are there twice.
 
     \b
@@ -810,7 +822,7 @@ def store_compact(store_path: Path) -> None:
 
 
 @store.command("gc", short_help="Remove what stopped jobs left.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
@@ -819,7 +831,7 @@ def store_compact(store_path: Path) -> None:
     help="Minutes; 0 if no job is running: it may be about to commit what is newer.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def store_gc(store_path: Path, older_than: float, dry_run: bool) -> None:
+def store_gc(store_path: Place, older_than: float, dry_run: bool) -> None:
     """Remove half-written files from STORE, vectors without a table, and shards that others replaced.
 
     \b
@@ -840,9 +852,9 @@ def store_gc(store_path: Path, older_than: float, dry_run: bool) -> None:
 
 
 @store.command("merge", short_help="Join stores made apart.")
-@click.argument("sources", metavar="SOURCE...", type=_PATH, nargs=-1, required=True)
-@click.option("--into", "target", type=_PATH, required=True, help="Store to fill; made if it is not there.")
-def store_merge(sources: tuple[Path, ...], target: Path) -> None:
+@click.argument("sources", metavar="SOURCE...", type=_PLACE, nargs=-1, required=True)
+@click.option("--into", "target", type=_PLACE, required=True, help="Store to fill; made if it is not there.")
+def store_merge(sources: tuple[Place, ...], target: Place) -> None:
     """Copy what the stores SOURCE hold into another, checking every byte.
 
     What is there already is passed over, so a stopped merge is continued by the same command.
@@ -864,7 +876,7 @@ def store_merge(sources: tuple[Path, ...], target: Path) -> None:
 
 
 @store.command("export", short_help="Write embeddings for other programs.")
-@click.argument("store_path", metavar="STORE", type=_PATH)
+@click.argument("store_path", metavar="STORE", type=_PLACE)
 @click.option("--backbone", "name", required=True, help="A name in the store, or a fingerprint.")
 @click.option(
     "--format",
@@ -877,7 +889,7 @@ def store_merge(sources: tuple[Path, ...], target: Path) -> None:
 @click.option("--by-content", is_flag=True, help="One row per content, without paths; else one per image file.")
 @click.option("--failures", "failures_path", type=_PATH, help="A .csv for images without a vector, with reasons.")
 def store_export(
-    store_path: Path, name: str, form: str, output: Path, by_content: bool, failures_path: Path | None
+    store_path: Place, name: str, form: str, output: Path, by_content: bool, failures_path: Path | None
 ) -> None:
     """Write the embeddings of one backbone in STORE with the paths of their images, readable by you alone.
 

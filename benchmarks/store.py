@@ -68,14 +68,15 @@ print(seconds, peak_memory(), imported)
 def main(rows: int) -> None:
     """Print one line per measurement."""
     with tempfile.TemporaryDirectory() as name:
-        store, keys = open_store(Path(name) / "store", create=True), Path(name) / "keys"
+        folder, keys = Path(name) / "store", Path(name) / "keys"
+        store = open_store(folder, create=True)
         append_all(store, rows, keys)
-        size = sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file()) / 2**20
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
         print(f"{rows:,} rows of {DIM} float32 in shards of {SHARD:,}, {size:,.0f} MB")
         take_in_processes(store, keys, "as written")
-        bare = best(partial(read_all, store))
-        hashed = best(partial(read_all, store, hashing=True))
-        checked = best(partial(verify, store.path))
+        bare = best(partial(read_all, folder))
+        hashed = best(partial(read_all, folder, hashing=True))
+        checked = best(partial(verify, folder))
         print(f"verify       {size / checked:6,.0f} MB/s")
         print(
             f"             {size / bare:6,.0f} MB/s to read alone, {size / hashed:,.0f} to read and hash, in one thread"
@@ -122,10 +123,10 @@ def take_in_processes(store: EmbeddingStore, keys: Path, state: str) -> None:
     )
 
 
-def read_all(store: EmbeddingStore, *, hashing: bool = False) -> None:
+def read_all(folder: Path, *, hashing: bool = False) -> None:
     """Read every file in one thread, the least that `verify` could do; and hash it in one."""
     buffer = bytearray(4 << 20)
-    for path in store.path.rglob("*.*"):
+    for path in folder.rglob("*.*"):
         digest = hashlib.sha256()
         with open(path, "rb", buffering=0) as file:
             while n := file.readinto(buffer):

@@ -3,31 +3,41 @@
 import contextlib
 import functools
 import hashlib
+import io
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from data.remote import Place, RemotePath
+
 PRIVATE = 0o600  # embeddings and predictions are about people: readable by their owner alone
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str] | RemotePath, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
 
     The bytes reach the disk before `path` changes (fsync of the file, then of its folder), so a power cut leaves the
     old content or the new one. On any exception, Ctrl-C included, the temporary file goes and `path` is as it was.
+    In object storage the bytes are held in memory and put at the end: there is no temporary object.
 
     Parameters
     ----------
     path : the file to replace or create; its folder must exist.
-    mode : permission bits of a new file, less the umask.
+    mode : permission bits of a new file, less the umask; objects have none.
 
     Raises
     ------
     OSError : as the file system says, e.g. ENOSPC on a full disk; its filename is `path`.
+    StorageError : object storage does not answer, or refuses.
     """
+    if isinstance(path, RemotePath):
+        content = io.BytesIO()
+        yield content
+        path.write_bytes(content.getbuffer())
+        return
     target = Path(path)
     # 50 characters are 200 bytes at most, which leaves room within a name's 255
     temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.tmp")
@@ -46,8 +56,10 @@ def atomic_write(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator
     sync_folder(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Place) -> None:
     """Make what was renamed into a folder, or removed from it, last through a power cut."""
+    if isinstance(folder, RemotePath):
+        return  # what a server has said it has done lasts
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -55,7 +67,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_text(path: str | os.PathLike[str], text: str, *, mode: int = 0o666) -> None:
+def write_text(path: str | os.PathLike[str] | RemotePath, text: str, *, mode: int = 0o666) -> None:
     """Replace `path` by `text` in UTF-8, atomically."""
     with atomic_write(path, mode=mode) as file:
         file.write(text.encode("utf-8"))

@@ -11,6 +11,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin,
 from PIL.Image import DecompressionBombError
 
 from data.errors import FaceprobeError, ManifestError
+from data.remote import Listed, RemotePath, StorageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -80,6 +81,29 @@ def scan_images(root: str | os.PathLike[str]) -> list[str]:
     if not names:
         raise ManifestError(f"expected a folder of images; found no file in {printable(top)}.\nName another folder.")
     return sorted(names)
+
+
+def scan_objects(folder: RemotePath) -> list[Listed]:
+    """List the objects below a folder in object storage, as `scan_images` does a folder's files.
+
+    Returns
+    -------
+    list of Listed : sorted by name.
+
+    Raises
+    ------
+    ManifestError : if `folder` is not there, holds no object, or the storage does not answer.
+    """
+    try:
+        found = folder.listing(recursive=True)
+    except FileNotFoundError:
+        found = []
+    except StorageError as error:
+        raise ManifestError(str(error)) from None
+    objects = [each for each in found if not each.is_folder and "/." not in f"/{each.name}"]
+    if not objects:
+        raise ManifestError(f"expected a folder of images; found no object in {folder}.\nName another folder.")
+    return objects
 
 
 def identify(path: str | os.PathLike[str]) -> ImageHeader:

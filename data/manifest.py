@@ -5,14 +5,16 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from data.errors import ManifestError
 from data.files import atomic_write
-from data.images import IMAGE_SUFFIXES, printable, scan_images
+from data.images import IMAGE_SUFFIXES, printable, scan_images, scan_objects
 from data.labels import COLUMN_SYNONYMS, ETHNICITY_WORDS, GENDER_WORDS, OLDEST_AGE
+from data.remote import RemotePath, StorageError, is_remote, place
 
 _TABLE_SUFFIXES = (".csv", ".parquet")
 _SHOWN = 3  # offending rows in an error message
@@ -29,7 +31,7 @@ class Manifest:
     frame : DataFrame with a row per image, numbered from 0. Columns, the first two always there:
 
         - `image_id` : str, unique: the path relative to the folder that was indexed, or to the table that was read
-        - `path` : str, absolute
+        - `path` : str, absolute or s3://BUCKET/KEY
         - `sha256` : str, of the file's bytes
         - `subject_id` : who is pictured
         - `age` : float64, years
@@ -90,32 +92,33 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise ManifestError(f"{path}: {error}") from None
 
 
-def list_images(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, int]:
+def list_images(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFrame, int]:
     """What a folder or a manifest offers as images, without opening them.
 
     Parameters
     ----------
-    source : a folder, of which every file named like an image counts, or the path of a manifest.
+    source : a folder, of which every file named like an image counts, or the path of a manifest. The folder may be
+        s3://BUCKET/KEY; a manifest lies on this machine, and the paths in it anywhere.
 
     Returns
     -------
-    (images, ignored) : DataFrame with image_id (escaped by `printable`) and path (absolute, object), and how many other
-        files the folder holds.
+    (images, ignored) : DataFrame with image_id (escaped by `printable`) and path (absolute or s3://, object); of an
+        s3:// folder also size and mtime_ns (int64, whole seconds); and how many other files the folder holds.
 
     Raises
     ------
-    ManifestError : as `scan_images` and `read_manifest`; also if a folder holds no file named like an image.
+    ManifestError : as `scan_images`, `scan_objects` and `read_manifest`; also if a folder holds no file named like an
+        image.
     """
+    if isinstance(source, RemotePath) or is_remote(source):
+        return _list_objects(source)
     if not os.path.isdir(source) and str(source).endswith(_TABLE_SUFFIXES):
         return read_manifest(source).frame[["image_id", "path"]], 0
     folder = os.path.abspath(source)
     files = scan_images(folder)
-    names = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+    names = [name for name in files if _is_named_like_an_image(name)]
     if not names:
-        raise ManifestError(
-            f"expected images in {printable(folder)}; found {len(files)} files, none of them named like one "
-            f"({', '.join(IMAGE_SUFFIXES)}).\nName another folder."
-        )
+        raise _no_images(folder, len(files))
     paths = pd.Series([f"{folder}/{name}" for name in names], dtype=object)  # bytes that are not UTF-8 stay in them
     return pd.DataFrame({"image_id": [printable(name) for name in names], "path": paths}), len(files) - len(names)
 
@@ -123,7 +126,7 @@ def list_images(source: str | os.PathLike[str]) -> tuple[pd.DataFrame, int]:
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
     """Write a manifest as CSV or Parquet, whichever its name ends in; an existing file is replaced as a whole.
 
-    Paths are written relative to the file's folder, so that a folder with its manifest can be moved.
+    Paths are written relative to the file's folder, so that a folder with its manifest can be moved; s3:// ones stay.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
     """
     _check_suffix(Path(path))
     folder = _folder_of(path)
-    frame = manifest.frame.assign(path=[os.path.relpath(each, folder) for each in manifest.frame["path"]])
+    frame = manifest.frame.assign(path=[_relative(each, folder) for each in manifest.frame["path"]])
     as_csv = Path(path).suffix == ".csv"
     if as_csv:
         _check_no_carriage_return(frame)
@@ -141,6 +144,38 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
             frame.to_csv(file, index=False, lineterminator="\n")
         else:
             frame.to_parquet(file, index=False)
+
+
+def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFrame, int]:
+    """`list_images` of a folder in object storage, with size and mtime_ns: the listing knows them."""
+    if str(source).endswith(_TABLE_SUFFIXES):
+        raise ManifestError(f"expected a manifest on this machine; found {source}.\nCopy it; it may list s3:// paths.")
+    try:
+        folder = cast(RemotePath, place(source))
+    except StorageError as error:
+        raise ManifestError(str(error)) from None
+    objects = scan_objects(folder)
+    images = [each for each in objects if _is_named_like_an_image(each.name)]
+    if not images:
+        raise _no_images(str(folder), len(objects))
+    table = {
+        "image_id": [printable(each.name) for each in images],
+        "path": pd.Series([f"{folder}/{each.name}" for each in images], dtype=object),
+        "size": np.array([each.status.st_size for each in images], np.int64),
+        "mtime_ns": np.array([each.status.st_mtime_ns for each in images], np.int64),
+    }
+    return pd.DataFrame(table), len(objects) - len(images)
+
+
+def _is_named_like_an_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _no_images(folder: str, files: int) -> ManifestError:
+    return ManifestError(
+        f"expected images in {printable(folder)}; found {files} files, none of them named like one "
+        f"({', '.join(IMAGE_SUFFIXES)}).\nName another folder."
+    )
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -178,12 +213,18 @@ def _header_of(path: Path) -> list[str]:
 
 
 def _resolved(frame: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """Make paths absolute and give every row an id."""
+    """Make paths absolute and give every row an id; s3:// paths stay as they are."""
     _check_filled(frame, "path")
-    paths = [os.path.normpath(os.path.join(folder, str(path))) for path in frame["path"]]
+    paths = [
+        str(path) if is_remote(path) else os.path.normpath(os.path.join(folder, str(path))) for path in frame["path"]
+    ]
     if "image_id" not in frame:
-        frame.insert(0, "image_id", [os.path.relpath(path, folder) for path in paths])
+        frame.insert(0, "image_id", [_relative(path, folder) for path in paths])
     return frame.assign(path=paths)
+
+
+def _relative(path: str, folder: str) -> str:
+    return path if is_remote(path) else os.path.relpath(path, folder)
 
 
 def _folder_of(path: str | os.PathLike[str]) -> str:

@@ -26,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BackboneError
+from data.remote import is_remote
 from embedder.backbone import Backbone, load_backbone, usable_cores
 from embedder.known import OK, Contents, Outcome
 from embedder.preprocess import ImageRejected, Picture, decode, read_file
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
 CHUNK_BLOCKS = 2  # blocks that a worker process is given at a time: what is done again when it dies
+READERS, REMOTE_READERS = 4, 32  # threads, which wait for a disk or for a server most of the time
 PARTS = 8  # of a chunk that ended a process: three deaths lead from 128 images to one
 CRASHED = "crashed"  # the status of an image that ends the process which works on it
 
@@ -115,7 +117,9 @@ class InProcess:
     def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
         """See `Engine`; blocks come in the order of jobs."""
         size = BLOCK_PER_CORE * self._cores
-        threads = ThreadPoolExecutor(max(4, self._cores), thread_name_prefix="read")
+        remote = bool(jobs) and is_remote(jobs[0][1])
+        readers = max(REMOTE_READERS if remote else READERS, self._cores)
+        threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
         prepare = functools.partial(self._prepare, settled=settled)
         try:
             ahead = [threads.submit(prepare, job) for job in jobs[:size]]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from data.errors import ManifestError, StoreError
 from data.images import printable
+from data.remote import StorageError, place
 from embedder.backbone import Backbone
 from embedder.engine import Block, Embedded, Engine, Image, InProcess
 from embedder.known import OK, Files, Held, Outcome, keys_of
@@ -280,13 +281,12 @@ class _Job:
         return sorted({path[: -len(name)] for name, path in pairs if path.endswith(name)})
 
     def _check_source(self, images: Sequence[Image]) -> None:
-        """Stop where not one image of a block can be read and their folder has gone with its drive."""
-        if any(image.sha256 is not None for image in images):
+        """Stop where not one image of a block can be read and their folder, drive or server has gone."""
+        if any(image.sha256 is not None for image in images) or not self._roots:
             return
-        roots = [root for root in self._roots if "://" not in root]
-        if roots and not any(os.path.isdir(root) and os.listdir(root) for root in roots):
+        if not any(_holds_something(root) for root in self._roots):
             raise ManifestError(
-                f"expected images in {printable(roots[0])}; it is gone, or empty now. What was embedded before "
+                f"expected images in {printable(self._roots[0])}; it is gone, or empty now. What was embedded before "
                 "is kept: bring it back and run the same command again"
             )
 
@@ -315,6 +315,14 @@ class _Job:
             }
         )
         return report
+
+
+def _holds_something(folder: str) -> bool:
+    """Whether a folder is there and not empty."""
+    try:
+        return next(iter(place(folder).iterdir()), None) is not None
+    except (OSError, StorageError):
+        return False
 
 
 def _to_write(embedded: Embedded, held: Held) -> Embedded:

@@ -7,6 +7,7 @@ units. Nothing here guesses from values.
 import io
 import math
 import os
+import stat
 import threading
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.images import RejectedFile, read_header
+from data.remote import SCHEME, ObjectStatus, RemotePath, StorageError, is_remote
 from embedder.spec import WHOLE
 
 Picture = NDArray[np.uint8]
@@ -202,18 +204,21 @@ def padded(faces: Picture, n: int) -> Picture:
     return np.concatenate([faces, np.repeat(faces[-1:], n - len(faces), axis=0)]) if len(faces) < n else faces
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
-    """A file's size and times as of its opening, and its bytes.
+def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result | ObjectStatus, bytes]:
+    """A file's size and times as of its opening, and its bytes; `path` may be s3://BUCKET/KEY.
 
     Raises
     ------
     ImageRejected : `missing` if it is not there, `too_large`, or `unreadable` with the system's words.
     """
     try:
-        with open(path, "rb") as file:
+        if is_remote(path):
+            return _read_object(str(path))
+        with open(path, "rb", opener=_open_at_once) as file:
             found = os.fstat(file.fileno())
-            if found.st_size > MAX_BYTES:
-                raise ImageRejected("too_large", f"{found.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageRejected("unreadable", "not a regular file but a pipe or a device")
+            _check_size(found.st_size)
             return found, file.read()
     except ValueError:
         raise ImageRejected("missing", "no file can have such a name") from None
@@ -221,3 +226,22 @@ def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
         raise ImageRejected("missing", "no such file") from None
     except OSError as error:
         raise ImageRejected("unreadable", f"cannot be read: {error.strerror}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe would be waited for until somebody writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _read_object(url: str) -> tuple[ObjectStatus, bytes]:
+    try:
+        with RemotePath(url.removeprefix(SCHEME)).open_object() as file:
+            _check_size(file.status.st_size)
+            return file.status, file.readall()
+    except StorageError as error:
+        raise ImageRejected("unreadable", str(error)) from None
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ImageRejected("too_large", f"{size:,} bytes, the limit is {MAX_BYTES:,}")

@@ -2,7 +2,7 @@
 
     TIME-HASH.npy       the vectors, written first
     TIME-HASH.parquet   the rows, and as metadata the facts, among them the SHA-256 of the .npy; renamed into place, it
-                        is the commit: without it the .npy does not exist
+                        is the commit: without it the .npy does not exist; in object storage both are put as they are
 
 TIME sorts by time of writing. HASH is 16 digits of the SHA-256 of the .parquet, so a shard's name tells whether a byte
 of it has changed, and equal shards have equal names. A shard never changes. Another one can replace it: the names of
@@ -20,7 +20,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError
 from data.files import PRIVATE, atomic_write, sync_folder
+from data.remote import Place, RemotePath
 
 VERSION = 1
 IMAGES = pa.schema(
@@ -75,21 +75,21 @@ class Shard:
     Its methods raise ShardVanished if it was replaced meanwhile, StoreError if it is damaged.
     """
 
-    folder: Path
+    folder: Place
     name: str
     facts: dict[str, Any] = field(compare=False, repr=False)
 
     @property
-    def table_path(self) -> Path:
+    def table_path(self) -> Place:
         return self.folder / f"{self.name}.parquet"
 
     @property
-    def vectors_path(self) -> Path:
+    def vectors_path(self) -> Place:
         return self.folder / f"{self.name}.npy"
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Its rows, or some columns of them."""
-        with _reading(self.table_path), pq.ParquetFile(self.table_path) as file:
+        with _reading(self.table_path), open_parquet(self.table_path) as file:
             return file.read(columns=columns, use_threads=False)
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[Any]:
@@ -97,7 +97,7 @@ class Shard:
 
         They are read, not mapped: a mapped file that another machine removes would kill this process.
         """
-        with _reading(self.vectors_path), open(self.vectors_path, "rb") as file:
+        with _reading(self.vectors_path), self.vectors_path.open("rb") as file:
             shape, dtype = read_npy_header(file)
             found = np.empty((len(rows), *shape[1:]), dtype)
             if not found.size:
@@ -114,7 +114,7 @@ class Shard:
             return found
 
 
-def read_shards(folder: Path, read: Callable[[Shard], T]) -> list[tuple[Shard, T]]:
+def read_shards(folder: Place, read: Callable[[Shard], T]) -> list[tuple[Shard, T]]:
     """Do something with every shard of a folder that no other replaces, and return the results in order of name.
 
     Shards may be added and replaced meanwhile. A listing that runs beside a replacement can miss both the old shard and
@@ -141,15 +141,15 @@ def read_shards(folder: Path, read: Callable[[Shard], T]) -> list[tuple[Shard, T
     raise StoreError(f"{folder} changes faster than it can be read: run the same command again")
 
 
-def live_shards(folder: Path) -> list[Shard]:
+def live_shards(folder: Place) -> list[Shard]:
     """The shards of a folder that no other replaces, in order of name."""
     return [shard for shard, _ in read_shards(folder, lambda shard: None)]
 
 
-def shard_names(folder: Path) -> set[str]:
+def shard_names(folder: Place) -> set[str]:
     """What a folder's shards are called, replaced ones included; none where there is no folder."""
     try:
-        names = os.listdir(folder)
+        names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return set()
     except OSError as error:
@@ -158,11 +158,16 @@ def shard_names(folder: Path) -> set[str]:
     return {stem for stem in stems if NAME.fullmatch(stem)}
 
 
-def open_shard(folder: Path, name: str) -> Shard:
+def open_shard(folder: Place, name: str) -> Shard:
     """A shard with its facts; raises as its methods do."""
     path = folder / f"{name}.parquet"
-    with _reading(path):
-        return Shard(folder, name, facts_of(pq.read_schema(path)))
+    with _reading(path), open_parquet(path) as file:
+        return Shard(folder, name, facts_of(file.schema_arrow))
+
+
+def open_parquet(path: Place) -> pq.ParquetFile:
+    """Open a table; raises as `open` and pyarrow do."""
+    return pq.ParquetFile(path.open() if isinstance(path, RemotePath) else path)
 
 
 def facts_of(schema: pa.Schema) -> dict[str, Any]:
@@ -174,7 +179,7 @@ def facts_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def write_shard(
-    folder: Path,
+    folder: Place,
     table: pa.Table,
     vectors: NDArray[Any] | None = None,
     *,
@@ -224,23 +229,25 @@ def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def remove(paths: Sequence[Path]) -> None:
+def remove(paths: Sequence[Place]) -> None:
     """Remove files in their order; those that are gone already do no harm. They stay gone after a power cut."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            path.unlink() if isinstance(path, RemotePath) else os.unlink(path)
     for folder in {path.parent for path in paths}:
         sync_folder(folder)
 
 
-def make_folder(path: Path) -> None:
-    """Make a private folder, if it is not there."""
+def make_folder(path: Place) -> None:
+    """Make a private folder, if it is not there; object storage has none to be made."""
+    if isinstance(path, RemotePath):
+        return
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Place) -> Iterator[None]:
     """Say in one line what a full or read-only disk means; nothing half-written is left behind."""
     try:
         yield
@@ -252,7 +259,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Place) -> Iterator[None]:
     """Tell a shard that was replaced from one that is damaged."""
     try:
         yield
@@ -268,7 +275,7 @@ def _stamp(name: str) -> str:
     return name.partition("-")[0]
 
 
-def _next_stamp(folder: Path) -> str:
+def _next_stamp(folder: Place) -> str:
     """The time in UTC, or just after the newest shard if the clock has been put back since, or another's is ahead."""
     now = _format_time(time.time_ns())
     newest = max(map(_stamp, shard_names(folder)), default="")

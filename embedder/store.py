@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from data.errors import FingerprintMismatch, StoreError
 from data.files import PRIVATE, write_text
+from data.remote import Place, RemotePath, is_remote, place
 from embedder.shards import (
     IMAGES,
     ROWS,
@@ -44,23 +44,23 @@ SHA256 = r"[0-9a-f]{64}"
 
 
 class EmbeddingStore:
-    """An embedding store on a file system; made by `open_store`.
+    """An embedding store in a folder or in object storage; made by `open_store`.
 
     Attributes
     ----------
-    path : Path of its folder.
+    path : Path of its folder, or RemotePath.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
 
-    def folder(self, fingerprint: str) -> Path:
+    def folder(self, fingerprint: str) -> Place:
         """Where the embeddings of a fingerprint are."""
         return self.path / "embeddings" / fingerprint
 
     def specs(self) -> dict[str, EmbeddingSpec]:
         """The EmbeddingSpec of every fingerprint held, in order of name."""
-        specs = [read_spec(file) for file in sorted(self.path.glob("embeddings/*/spec.json"))]
+        specs = [read_spec(file) for file in spec_files(self.path)]
         return {spec.fingerprint: spec for spec in sorted(specs, key=lambda spec: spec.name)}
 
     def find(self, name: str) -> EmbeddingSpec | None:
@@ -131,7 +131,7 @@ class EmbeddingStore:
             folder = self.prepare(spec)
             write_shard(folder, _table(rows.assign(row=row), ROWS), vectors, facts=facts)
 
-    def prepare(self, spec: EmbeddingSpec) -> Path:
+    def prepare(self, spec: EmbeddingSpec) -> Place:
         """Make the folder of a spec and write down its settings, unless they stand there."""
         folder = self.folder(spec.fingerprint)
         if not (folder / "spec.json").exists():
@@ -202,14 +202,18 @@ class EmbeddingStore:
         return rows.drop_duplicates(), [np.empty((0, *spec.dim), spec.dtype), *(vectors for _, vectors in parts)]
 
 
-def open_store(path: str | os.PathLike[str], *, create: bool = False) -> EmbeddingStore:
+def open_store(path: str | os.PathLike[str] | RemotePath, *, create: bool = False) -> EmbeddingStore:
     """Open a store, or make an empty one where there is nothing.
+
+    Parameters
+    ----------
+    path : of its folder, or s3://BUCKET/KEY.
 
     Raises
     ------
     StoreError : no store there (and not `create`), a folder of something else, or a store of another version.
     """
-    path = Path(path)
+    path = place(path)
     marker = path / "store.json"
     if marker.is_file():
         require_version(path)
@@ -221,13 +225,14 @@ def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Embeddi
     if path.exists() and (not path.is_dir() or any(map(_is_foreign, path.iterdir()))):
         raise StoreError(f"{path} is not an embedding store and not an empty folder: choose another place")
     with disk_errors(path):
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        os.chmod(path, 0o700)
+        if not isinstance(path, RemotePath):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            os.chmod(path, 0o700)
         write_text(marker, MARKER, mode=PRIVATE)
     return EmbeddingStore(path)
 
 
-def require_version(path: Path) -> None:
+def require_version(path: Place) -> None:
     """Refuse a folder whose store.json is of something else or of a newer version."""
     marker = _read_json(path / "store.json")
     if marker.get("format") != "faceprobe store" or not isinstance(marker.get("version"), int):
@@ -239,12 +244,13 @@ def require_version(path: Path) -> None:
 
 
 def path_key(path: str) -> str:
-    """What stands for an absolute path in a store: 32 hexadecimal digits of its SHA-256.
+    """What stands for an absolute path, or an s3:// one, in a store: 32 hexadecimal digits of its SHA-256.
 
     Two folders may hold files of one relative name, size and mtime (archives unpack that way); this tells them apart
     without keeping where they lie.
     """
-    return hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    absolute = path if is_remote(path) else os.path.abspath(path)
+    return hashlib.sha256(absolute.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def seal(fields: dict[str, Any]) -> str:
@@ -253,7 +259,19 @@ def seal(fields: dict[str, Any]) -> str:
     return json.dumps({**fields, "sha256": digest}, indent=1)
 
 
-def read_spec(path: Path) -> EmbeddingSpec:
+def spec_files(path: Place) -> list[Place]:
+    """Every spec.json of a store."""
+    try:
+        folders: list[Place] = [*(path / "embeddings").iterdir()]
+        files = [folder / "spec.json" for folder in sorted(folders, key=str)]
+        return [file for file in files if file.exists()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}): mend its permissions") from None
+
+
+def read_spec(path: Place) -> EmbeddingSpec:
     """The spec in a spec.json.
 
     Raises
@@ -311,12 +329,12 @@ def _asked(spec: EmbeddingSpec) -> str:
     return f"{name}{view}" if spec.seeded is None else f"{name}{view} --weights {SEEDED}{spec.seeded}"
 
 
-def _is_foreign(entry: Path) -> bool:
+def _is_foreign(entry: Place) -> bool:
     """Whether something that no store has; another job may be making this one at the same moment."""
     return entry.name not in ("store.json", "images", "embeddings") and not entry.name.startswith(".store.json.")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Place) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

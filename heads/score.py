@@ -9,6 +9,7 @@ import pandas as pd
 
 from data.files import PRIVATE, atomic_write
 from data.images import printable
+from data.remote import Place
 from embedder.backbone import Backbone
 from embedder.extract import ExtractReport, extract
 from embedder.store import EmbeddingStore, open_store
@@ -33,7 +34,7 @@ def score(
     backbone: Backbone,
     *,
     ethnicity: bool = False,
-    store: Path | None = None,
+    store: Place | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> tuple[pd.DataFrame, ExtractReport]:
     """Predict every task of a bundle for every image.
@@ -73,7 +74,7 @@ def score(
 
 
 @contextlib.contextmanager
-def _store(path: Path | None) -> Iterator[EmbeddingStore]:
+def _store(path: Place | None) -> Iterator[EmbeddingStore]:
     """The store named, or a private one that ends with the run."""
     if path:
         yield open_store(path, create=True)

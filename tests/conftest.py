@@ -1,6 +1,8 @@
 """What several test folders share: where the real data is, and small images drawn on the spot."""
 
+import itertools
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+from tests.s3_server import Proxy, proxy
 
 DrawImage = Callable[..., Path]
 
@@ -66,3 +70,45 @@ def tiny_utkface(tmp_path: Path, draw_image: DrawImage) -> Path:
     for original, copy in zip(paths[:4], paths[20:], strict=True):
         shutil.copyfile(original, copy)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Return the address of an S3 server on this machine."""
+    moto = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors: an S3 server for tests")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the s3:// address of an empty bucket that the library can reach."""
+    settings = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    name = f"bucket-{next(_numbers)}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{name}", method="PUT")).close()
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def faulty(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Return a server between the library and the bucket, which fails as it is told."""
+    with proxy(s3_server) as site:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", site.url)
+        yield site

@@ -1,12 +1,12 @@
 """The command line as a user meets it: exit code, words, and what is left on disk."""
 
-import contextlib
 import errno
 import json
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -324,28 +324,42 @@ def one_core() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
+HELD = """
+import sys
+import embedder.preprocess, run_pipeline
+
+slow, pipe, *sys.argv[1:] = sys.argv[1:]
+open_at_once = embedder.preprocess._open_at_once
+
+def held(path, flags):
+    if path == slow:
+        with open(pipe) as wait:
+            wait.read()
+    return open_at_once(path, flags)
+
+embedder.preprocess._open_at_once = held
+run_pipeline.main()
+"""
+
+
 def stop_midway(crowd: Path, store: Path, number: int) -> Outcome:
     """Send a signal to an `extract` that has one shard on disk.
 
-    The picture at position SLOW is a named pipe for the while: opening it waits for a reading thread of the run, which
-    then waits for us, so the signal meets the run at the same place however fast or slow the machine is.
+    Before it opens the picture at position SLOW a reading thread of the run waits for us at a pipe, so the signal meets
+    the run at the same place however fast or slow the machine is.
     """
-    pipe = crowd / f"{SLOW:05}.png"
-    content = pipe.read_bytes()
-    pipe.unlink()
+    pipe = crowd / "pipe"
     os.mkfifo(pipe)
-    words = command("extract", crowd / "crowd.csv", "--backbone", "pixels", "--store", store)
-    process = start(words, preexec_fn=one_core)
+    _, _, *arguments = command("extract", crowd / "crowd.csv", "--backbone", "pixels", "--store", store)
+    words = [sys.executable, "-c", HELD, str(crowd / f"{SLOW:05}.png"), str(pipe), *arguments]
+    process = start(words, preexec_fn=one_core, cwd=ROOT)
     try:
-        writer = open_once_read(pipe, process)
-        process.send_signal(number)
-        with contextlib.suppress(BrokenPipeError), writer:
-            writer.write(content)
+        with open_once_read(pipe, process):
+            process.send_signal(number)
         return finish(process)
     finally:
         process.kill()
         pipe.unlink()
-        pipe.write_bytes(content)
 
 
 def open_once_read(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO:

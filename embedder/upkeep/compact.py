@@ -8,7 +8,7 @@ import numpy as np
 
 from embedder.shards import Shard, live_shards
 from embedder.store import EmbeddingStore
-from embedder.upkeep.files import alone, shard_folders
+from embedder.upkeep.files import alone, relative, shard_folders
 from embedder.upkeep.repeats import find_repeats
 from embedder.upkeep.rewrite import Keep, finish, replace
 
@@ -57,7 +57,7 @@ def compact(
                 passed += len(group)
                 on_progress(passed, total)
             dropped = sum(int((~rows).sum()) for rows in keep)
-            done.append(Compacted(str(folder.relative_to(store.path)), len(shards[folder]), len(groups), dropped))
+            done.append(Compacted(relative(store.path, folder), len(shards[folder]), len(groups), dropped))
     return done
 
 

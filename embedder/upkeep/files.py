@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
 
 from data.errors import StoreError
+from data.remote import Place, RemotePath, StorageError
 from embedder.shards import NAME, ShardVanished, disk_errors, open_shard, shard_names
 from embedder.store import EmbeddingStore
 
@@ -25,40 +27,40 @@ class Entry:
     kind : "folder", "marker" (store.json), "spec" (spec.json), "table", "vectors", "replaced" (by another shard: a
         stopped command left it), "orphan" (vectors without a table: a stopped job left them, or a running one is about
         to commit them), "temporary" (the same, half-written) or "foreign".
-    bytes, mode, age : its size, its permission bits, and the seconds since it was written.
+    bytes, mode, age : its size, its permission bits (0 in object storage), and the seconds since it was written.
     """
 
-    path: Path
+    path: Place
     kind: str
     bytes: int
     mode: int
     age: float
 
 
-def inventory(root: Path) -> list[Entry]:
+def inventory(root: Place) -> list[Entry]:
     """Everything that is in a store's folder, the folder itself first."""
-    entries: list[Entry | None] = [_entry(root, "folder")]
-    for name, folders, files in os.walk(root):
-        folders.sort()
-        folder = Path(name)
-        place = folder.relative_to(root).parts
-        holds_shards = place == ("images",) or (len(place) == 2 and place[0] == "embeddings")
-        tables = shard_names(folder) if holds_shards else set()
-        replaced = {old for table in tables for old in _replaced_by(folder, table)}
-        for each in folders:
-            entries.append(_entry(folder / each, "folder" if _is_known(place, each) else "foreign"))
-        for each in sorted(files):
-            kind = (holds_shards and _shard_file(each, tables, replaced)) or _other_file(place, each)
-            entries.append(_entry(folder / each, kind))
-    return [entry for entry in entries if entry is not None]
+    shards: dict[Place, _Shards] = {}
+    entries = []
+    for path, is_folder, size, mode, written in _objects(root) if isinstance(root, RemotePath) else _files(root):
+        within = PurePosixPath(relative(root, path)).parts
+        if is_folder:
+            kind = "folder" if _is_known(within) else "foreign"
+        elif not _holds_shards(within[:-1]):
+            kind = _other_file(within)
+        else:
+            if path.parent not in shards:
+                shards[path.parent] = _shards(path.parent)
+            kind = _shard_file(path.name, shards[path.parent]) or _other_file(within)
+        entries.append(Entry(path, kind, size, mode, time.time() - written))
+    return entries
 
 
-def relative(root: Path, path: Path) -> str:
-    """A file's name within a store."""
-    return path.relative_to(root).as_posix()
+def relative(root: Place, path: Place) -> str:
+    """The name of a file or folder within a store."""
+    return path.relative_to(root).as_posix()  # type: ignore[arg-type]  # both are of one kind
 
 
-def shard_folders(store: EmbeddingStore) -> list[Path]:
+def shard_folders(store: EmbeddingStore) -> list[Place]:
     """The folders that hold shards: a fingerprint's each, and images/ last."""
     return [*(store.folder(fingerprint) for fingerprint in store.specs()), store.path / "images"]
 
@@ -68,20 +70,18 @@ def alone(store: EmbeddingStore) -> Iterator[None]:
     """Keep other commands that rewrite shards out until the block ends. Who only reads or adds needs no lock.
 
     The lock is the system's own (flock on store.json), so it ends with the process, however that ends. A network drive
-    may have no locks; then a shard that vanishes tells that two are at work.
+    may have no locks, object storage has none; then a shard that vanishes tells that two are at work.
 
     Raises
     ------
     StoreError : another is at work, or the disk refuses.
     """
     busy = StoreError(f"another command is rewriting {store.path}: wait until it has ended and run the same again")
-    with disk_errors(store.path), open(store.path / "store.json", "rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
-        except OSError:
-            pass
+    with disk_errors(store.path), contextlib.ExitStack() as stack:
+        if not isinstance(store.path, RemotePath):
+            file = stack.enter_context(open(store.path / "store.json", "rb+"))
+            if not _lock(file):
+                raise busy
         try:
             yield
         except ShardVanished:
@@ -102,39 +102,92 @@ def unchanged(store: EmbeddingStore) -> Iterator[None]:
         raise StoreError(f"{store.path} was rewritten meanwhile: run the same command again") from None
 
 
-def _replaced_by(folder: Path, name: str) -> list[str]:
+class _Found(NamedTuple):
+    """What the file system says of a file or folder: its permission bits, and when it was written, in seconds."""
+
+    path: Place
+    is_folder: bool
+    bytes: int
+    mode: int
+    written: float
+
+
+def _files(root: Path) -> Iterator[_Found]:
+    yield from _found(root, is_folder=True)
+    for name, folders, files in os.walk(root):
+        folders.sort()
+        for each in folders:
+            yield from _found(Path(name, each), is_folder=True)
+        for each in sorted(files):
+            yield from _found(Path(name, each), is_folder=False)
+
+
+def _found(path: Path, *, is_folder: bool) -> Iterator[_Found]:
+    with contextlib.suppress(FileNotFoundError):  # a job has renamed it meanwhile
+        status = os.lstat(path)
+        yield _Found(path, is_folder, status.st_size, status.st_mode & 0o777, status.st_mtime)
+
+
+def _objects(root: RemotePath) -> Iterator[_Found]:
+    yield _Found(root, True, 0, 0, time.time())
+    for name, is_folder, status in root.listing(recursive=True):
+        yield _Found(root / name, is_folder, status.st_size, 0, status.st_mtime_ns / 1e9)
+
+
+class _Shards(NamedTuple):
+    """The names of a folder's shards, and of those that others replaced."""
+
+    tables: set[str]
+    replaced: set[str]
+
+
+def _shards(folder: Place) -> _Shards:
+    tables = shard_names(folder)
+    return _Shards(tables, {old for table in tables for old in _replaced_by(folder, table)})
+
+
+def _replaced_by(folder: Place, name: str) -> list[str]:
     try:
         return open_shard(folder, name).facts.get("replaces", [])
+    except StorageError:
+        raise
     except (ShardVanished, StoreError):
         return []
 
 
-def _shard_file(name: str, tables: set[str], replaced: set[str]) -> str:
+def _shard_file(name: str, shards: _Shards) -> str:
     stem, _, suffix = name.rpartition(".")
     if not NAME.fullmatch(stem) or suffix not in ("parquet", "npy"):
         return ""
-    if stem in replaced:
+    if stem in shards.replaced:
         return "replaced"
     if suffix == "parquet":
         return "table"
-    return "vectors" if stem in tables else "orphan"
+    return "vectors" if stem in shards.tables else "orphan"
 
 
-def _other_file(place: tuple[str, ...], name: str) -> str:
+def _other_file(within: tuple[str, ...]) -> str:
+    *folders, name = within
     if name.startswith(".") and name.endswith(".tmp"):
         return "temporary"
-    if not place and name == "store.json":
+    if not folders and name == "store.json":
         return "marker"
-    return "spec" if len(place) == 2 and place[0] == "embeddings" and name == "spec.json" else "foreign"
+    return "spec" if len(folders) == 2 and folders[0] == "embeddings" and name == "spec.json" else "foreign"
 
 
-def _is_known(place: tuple[str, ...], folder: str) -> bool:
-    return place == ("embeddings",) or (not place and folder in ("images", "embeddings"))
+def _holds_shards(within: tuple[str, ...]) -> bool:
+    return within == ("images",) or (len(within) == 2 and within[0] == "embeddings")
 
 
-def _entry(path: Path, kind: str) -> Entry | None:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:  # a job has renamed it meanwhile
-        return None
-    return Entry(path, kind, found.st_size, found.st_mode & 0o777, time.time() - found.st_mtime)
+def _is_known(within: tuple[str, ...]) -> bool:
+    return within in ((), ("embeddings",)) or _holds_shards(within)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed; False if another process has. Where there are no locks, anyone may go on."""
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import StoreError
+from data.remote import Place, is_remote, place
 from embedder.shards import IMAGES, ShardVanished, live_shards, open_shard, read_shards, shard_names
 from embedder.store import EmbeddingStore, path_key
 from embedder.upkeep.files import UNFINISHED, alone, shard_folders
@@ -49,8 +50,8 @@ def forget(store: EmbeddingStore, names: Sequence[str], *, dry_run: bool = False
 
     Parameters
     ----------
-    names : files that exist (their content, and what the store found in them), paths as the store recorded them, or
-        SHA-256s, of which 8 digits do if they say which.
+    names : files that exist (their content, and what the store found in them), s3:// ones also if they are gone, paths
+        as the store recorded them, or SHA-256s, of which 8 digits do if they say which.
 
     Raises
     ------
@@ -94,8 +95,10 @@ def resolve(store: EmbeddingStore, names: Sequence[str]) -> list[str]:
     for name in names:
         if os.path.isdir(name):
             raise StoreError(f"{name} is a folder: name the files in it")
-        if os.path.isfile(name):
-            found |= {_file_sha256(name), *_image_rows(store, "path_key", [path_key(name)])["sha256"].to_pylist()}
+        if is_remote(name):
+            found |= _by_url(store, name)
+        elif os.path.isfile(name):
+            found |= {_file_sha256(Path(name)), *_image_rows(store, "path_key", [path_key(name)])["sha256"].to_pylist()}
         elif _HASH.fullmatch(name):
             found |= {name} if len(name) == 64 else {_by_prefix(store, name)}
         else:
@@ -103,15 +106,26 @@ def resolve(store: EmbeddingStore, names: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def _file_sha256(path: str) -> str:
+def _file_sha256(path: Place) -> str:
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             for block in iter(partial(file.read, 1 << 20), b""):
                 digest.update(block)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}): name it by its SHA-256") from None
     return digest.hexdigest()
+
+
+def _by_url(store: EmbeddingStore, url: str) -> set[str]:
+    """What the store found in an object, which may be gone, and what is in it now."""
+    hashes = set(_image_rows(store, "path_key", [path_key(url)])["sha256"].to_pylist())
+    path = place(url)
+    if path.is_file():
+        hashes.add(_file_sha256(path))
+    if not hashes:
+        raise StoreError(f"{url} is no object, and {store.path} knows no image of that name: give its SHA-256")
+    return hashes
 
 
 def _by_prefix(store: EmbeddingStore, prefix: str) -> str:
@@ -147,14 +161,14 @@ def _image_rows(store: EmbeddingStore, column: str, values: Sequence[str]) -> pa
     return pa.concat_tables([IMAGES.empty_table(), *tables])
 
 
-def _all_tables(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def _all_tables(folder: Place, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The tables of a folder, replaced ones that are still there included."""
     for name in sorted(shard_names(folder)):
         with contextlib.suppress(ShardVanished):
             yield open_shard(folder, name).table(columns).replace_schema_metadata(None)
 
 
-def _held(store: EmbeddingStore, wanted: pa.Array) -> list[tuple[Path, int, set[bytes]]]:
+def _held(store: EmbeddingStore, wanted: pa.Array) -> list[tuple[Place, int, set[bytes]]]:
     """By fingerprint's folder, how many rows some images have, and the bytes of their vectors."""
     held = []
     for fingerprint in store.specs():
@@ -168,7 +182,7 @@ def _held(store: EmbeddingStore, wanted: pa.Array) -> list[tuple[Path, int, set[
     return held
 
 
-def _rewrite(folder: Path, wanted: pa.Array) -> None:
+def _rewrite(folder: Place, wanted: pa.Array) -> None:
     for shard in live_shards(folder):
         gone = pc.is_in(shard.table(["sha256"])["sha256"], wanted).to_numpy()
         if gone.any():

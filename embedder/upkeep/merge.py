@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.errors import StoreError
 from data.files import PRIVATE, atomic_write
+from data.remote import Place
 from embedder.shards import Shard, ShardVanished, disk_errors, live_shards, make_folder, shard_names
 from embedder.store import EmbeddingStore
-from embedder.upkeep.files import shard_folders, unchanged
+from embedder.upkeep.files import relative, shard_folders, unchanged
 
 _BLOCK = 4 << 20
 
@@ -57,7 +57,7 @@ def merge(
         todo = [(source, folder, shards) for source in sources for folder, shards in _folders(source)]
         total = sum(len(shards) for _, _, shards in todo)
         for source, folder, shards in todo:
-            copies = target.path / folder.relative_to(source.path)
+            copies = target.path / relative(source.path, folder)
             _prepare(source, target, copies)
             known = _known(copies)
             for shard in shards:
@@ -80,7 +80,7 @@ def _check_specs(source: EmbeddingStore, target: EmbeddingStore) -> None:
             )
 
 
-def _folders(source: EmbeddingStore) -> Iterator[tuple[Path, list[Shard]]]:
+def _folders(source: EmbeddingStore) -> Iterator[tuple[Place, list[Shard]]]:
     """Every folder's shards, so that each comes after those that hold what it left out (see `compact`); vectors
     come before the files they are known by.
     """
@@ -89,20 +89,20 @@ def _folders(source: EmbeddingStore) -> Iterator[tuple[Path, list[Shard]]]:
         yield folder, shards[::-1] if folder.name == "images" else shards
 
 
-def _prepare(source: EmbeddingStore, target: EmbeddingStore, folder: Path) -> None:
+def _prepare(source: EmbeddingStore, target: EmbeddingStore, folder: Place) -> None:
     if folder.name == "images":
         make_folder(folder)
     else:
         target.prepare(source.specs()[folder.name])
 
 
-def _known(folder: Path) -> set[str]:
+def _known(folder: Place) -> set[str]:
     """The shards that a folder holds or has replaced by others."""
     replaced = {old for shard in live_shards(folder) for old in shard.facts.get("replaces", ())}
     return shard_names(folder) | replaced
 
 
-def _copy(shard: Shard, folder: Path) -> int:
+def _copy(shard: Shard, folder: Place) -> int:
     """Copy a shard, the vectors first, and return its bytes."""
     copy = Shard(folder, shard.name, shard.facts)
     size = 0
@@ -115,10 +115,10 @@ def _copy(shard: Shard, folder: Path) -> int:
     return size
 
 
-def _copy_file(source: Path, target: Path, expected: str) -> int:
+def _copy_file(source: Place, target: Place, expected: str) -> int:
     """Copy a file whose SHA-256 begins with what is expected, and return its bytes."""
     digest, size = hashlib.sha256(), 0
-    with open(source, "rb") as original, atomic_write(target, mode=PRIVATE) as file:
+    with source.open("rb") as original, atomic_write(target, mode=PRIVATE) as file:
         while block := original.read(_BLOCK):
             digest.update(block)
             size += file.write(block)

@@ -1,19 +1,19 @@
 """Put shards in the place of others. A kill at any moment leaves a store that reads correctly."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data.remote import Place
 from embedder.shards import Shard, live_shards, remove, write_shard
 
 Keep = NDArray[np.bool_]
 
 
-def replace(folder: Path, parts: Sequence[tuple[Shard, Keep]]) -> None:
+def replace(folder: Place, parts: Sequence[tuple[Shard, Keep]]) -> None:
     """Put one shard in the place of several, in order of name, with those of their rows that are to stay.
 
     Its commit takes the old ones out of every reader's sight; then their files go. A shard that is left without rows
@@ -37,7 +37,7 @@ def replace(folder: Path, parts: Sequence[tuple[Shard, Keep]]) -> None:
         _drop([new])
 
 
-def finish(folder: Path) -> None:
+def finish(folder: Place) -> None:
     """Do what a stopped `replace` left to be done."""
     shards = live_shards(folder)
     replaced = {old for shard in shards for old in shard.facts.get("replaces", ())}

@@ -3,14 +3,13 @@
 import contextlib
 import re
 from collections.abc import Collection, Iterator, Set
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from embedder.shards import Shard, read_npy_header
+from data.remote import Place
+from embedder.shards import Shard, open_parquet, read_npy_header
 from embedder.store import SHA256, EmbeddingStore
 from embedder.upkeep.files import Entry, inventory, relative
 
@@ -57,10 +56,10 @@ def _look(entry: Entry, sha256: Set[str], vectors: set[bytes]) -> tuple[bool, se
     return is_there, set()
 
 
-def _hashes(path: Path, sha256: Set[str]) -> set[str]:
+def _hashes(path: Place, sha256: Set[str]) -> set[str]:
     """Which of the hashes stand in a file as they are."""
     found: set[str] = set()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         end = b""
         while block := file.read(_BLOCK):
             text = end + block
@@ -69,9 +68,9 @@ def _hashes(path: Path, sha256: Set[str]) -> set[str]:
     return found
 
 
-def _in_table(path: Path, sha256: Set[str]) -> bool:
+def _in_table(path: Place, sha256: Set[str]) -> bool:
     try:
-        hashes = pq.ParquetFile(path).read(columns=["sha256"])["sha256"]
+        hashes = open_parquet(path).read(columns=["sha256"])["sha256"]
     except pa.ArrowInvalid:  # half-written: it may be in there
         return True
     return bool(pc.any(pc.is_in(hashes, pa.array(sorted(sha256), pa.string()))).as_py())
@@ -89,13 +88,13 @@ def _owners(entry: Entry, vectors: set[bytes]) -> Iterator[str | None]:
     yield from table["sha256"].filter(pc.is_in(table["row"], pa.array(rows, pa.int32()))).to_pylist()
 
 
-def _rows_among(path: Path, vectors: set[bytes]) -> Iterator[int]:
+def _rows_among(path: Place, vectors: set[bytes]) -> Iterator[int]:
     """Which rows of an .npy file are among some vectors: their first bytes are compared, then, if equal, all."""
     size = len(next(iter(vectors)))
     head = min(size, 8)
     heads = np.array([vector[:head] for vector in vectors], f"V{head}")
     heads = np.unique(np.frombuffer(heads.tobytes(), np.uint8).reshape(-1, head).astype(np.uint64) @ _PLACES[:head])
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         try:
             read_npy_header(file)
         except ValueError:  # half-written, not even the header is there

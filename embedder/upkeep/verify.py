@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.errors import FaceprobeError, StoreError
+from data.remote import Place, StorageError
 from embedder.backbone import usable_cores
 from embedder.shards import IMAGES, ROWS, facts_of, live_shards, name_hash, read_npy_header
 from embedder.spec import EmbeddingSpec
-from embedder.store import MARKER, SHA256, EmbeddingStore, read_spec, require_version
+from embedder.store import MARKER, SHA256, EmbeddingStore, read_spec, require_version, spec_files
 from embedder.upkeep.files import Entry, inventory, relative, unchanged
 from embedder.upkeep.repeats import SAME_DIRECTION, find_repeats, sha256_bytes
 
@@ -67,14 +67,14 @@ class Verification:
         return any(finding.damaged for finding in self.findings)
 
 
-def verify(path: Path, *, on_progress: Callable[[int, int], object] = lambda done, total: None) -> Verification:
+def verify(path: Place, *, on_progress: Callable[[int, int], object] = lambda done, total: None) -> Verification:
     """Check a store: every byte against the hashes, every row and vector against what the store promises.
 
     About 100 bytes are held per row, and a block of vectors per core.
 
     Parameters
     ----------
-    path : of its folder; a store whose store.json is damaged is one still.
+    path : of its folder, or RemotePath; a store whose store.json is damaged is one still.
     on_progress : called with the bytes done and to do.
 
     Raises
@@ -108,18 +108,18 @@ def verify(path: Path, *, on_progress: Callable[[int, int], object] = lambda don
     return report
 
 
-def _check_marker(path: Path) -> list[Finding]:
+def _check_marker(path: Place) -> list[Finding]:
     if (path / "store.json").read_bytes() == MARKER.encode():
         return []
     try:
         require_version(path)
     except StoreError as error:
-        if "this program reads up to" in str(error):
+        if isinstance(error, StorageError) or "this program reads up to" in str(error):
             raise
     return [Finding("store.json", "a byte of it was changed", f"write into it: {MARKER}", damaged=True)]
 
 
-def _remarks(root: Path, entry: Entry) -> Iterator[Finding]:
+def _remarks(root: Place, entry: Entry) -> Iterator[Finding]:
     name = relative(root, entry.path)
     if entry.kind in _REMARKS:
         yield Finding(name, *_REMARKS[entry.kind])
@@ -127,13 +127,15 @@ def _remarks(root: Path, entry: Entry) -> Iterator[Finding]:
         yield Finding(name, f"others may open it (mode {entry.mode:o})", f"chmod go= {name}")
 
 
-def _check_specs(path: Path, folders: set[Path], report: Verification) -> dict[str, EmbeddingSpec]:
+def _check_specs(path: Place, folders: set[Place], report: Verification) -> dict[str, EmbeddingSpec]:
     """The specs that can be relied on, by fingerprint."""
     specs = {}
-    for folder in sorted({*folders, *(file.parent for file in path.glob("embeddings/*/spec.json"))}):
+    for folder in sorted({*folders, *(file.parent for file in spec_files(path))}):
         if folder.parent.name == "embeddings":
             try:
                 specs[folder.name] = read_spec(folder / "spec.json")
+            except StorageError:
+                raise
             except FaceprobeError:
                 name = relative(path, folder / "spec.json")
                 remedy = "restore it from a copy, or remove its folder and run `extract` again"
@@ -151,7 +153,7 @@ class _Checked:
     norms: list[NDArray[np.float32]] = field(default_factory=list)
 
 
-def _check_shard(root: Path, specs: dict[str, EmbeddingSpec], path: Path) -> _Checked:
+def _check_shard(root: Place, specs: dict[str, EmbeddingSpec], path: Place) -> _Checked:
     """Check a table and its vectors; a shard that was replaced meanwhile is no finding."""
     checked = _Checked(path.parent.name)
     file = path
@@ -204,9 +206,9 @@ def _absolute_paths(table: pa.Table) -> int:
     return pc.sum(pc.match_substring_regex(table["path"], r"^(/|[A-Za-z]:[\\/])")).as_py() or 0
 
 
-def _check_vectors(path: Path, facts: dict[str, Any], spec: EmbeddingSpec | None, checked: _Checked) -> None:
+def _check_vectors(path: Place, facts: dict[str, Any], spec: EmbeddingSpec | None, checked: _Checked) -> None:
     """Read the .npy once: hash, finiteness and lengths from the same blocks. A spec is None if it is damaged itself."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         shape, dtype = read_npy_header(file)
         begin = file.tell()
         if spec:

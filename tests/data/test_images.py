@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.errors import ManifestError
-from data.images import IMAGE_SUFFIXES, RejectedFile, identify, printable, scan_images
+from data.images import IMAGE_SUFFIXES, RejectedFile, identify, printable, scan_images, scan_objects
+from data.remote import RemotePath
 from tests.conftest import DrawImage
 
 
@@ -202,3 +203,30 @@ def test_damaged_headers_are_read_or_rejected_but_never_crash(image_format: str,
         except RejectedFile as rejection:
             found = str(rejection)
     assert found == image_format or "not an image" in found
+
+
+def put(bucket: str, *names: str) -> RemotePath:
+    folder = RemotePath(f"{bucket.removeprefix('s3://')}/photos")
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_objects_are_listed_as_files_are(bucket: str) -> None:
+    names = ["b.jpg", "a.jpg", "sub/deep/c.jpg", "sub.jpg", "a b#%41+é.jpg"]
+    folder = put(bucket, *names, ".hidden.jpg", ".git/x.jpg", "sub/.also/x.jpg")
+    (folder / "removed" / "x").write_bytes(b"")
+    (folder / "removed" / "x").unlink()  # leaves an object that marks the folder
+    found = scan_objects(folder)
+    assert [each.name for each in found] == sorted(names)
+    assert [each.status.st_size for each in found] == [len(name.encode()) for name in sorted(names)]
+    assert not any(each.status.st_mtime_ns % 10**9 for each in found)
+
+
+def test_folder_without_objects_is_refused(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ManifestError, match=f"found no object in {bucket}/photos"):
+        scan_objects(put(bucket))
+    monkeypatch.setattr("data.remote.RETRIES", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(ManifestError, match=r"photos cannot be listed; [^\n]*connect"):
+        scan_objects(put(bucket))

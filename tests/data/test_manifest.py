@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from data.errors import ManifestError
 from data.labels import ETHNICITIES, GENDERS
 from data.manifest import Manifest, list_images, read_manifest, write_manifest
+from data.remote import place
 
 FORMATS = ("csv", "parquet")
 
@@ -243,6 +244,45 @@ def test_manifest_lists_its_images(tmp_path):
     images, ignored = list_images(tmp_path / "m.csv")
     assert images.to_dict("records") == [{"image_id": "faces/a.jpg", "path": str(tmp_path / "faces/a.jpg")}]
     assert ignored == 0
+
+
+def test_folder_in_object_storage_offers_what_is_named_like_an_image_with_size_and_time(bucket):
+    folder = place(f"{bucket}/photos")
+    for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp"):
+        (folder / name).write_bytes(name.encode())
+    images, ignored = list_images(f"{bucket}/photos/")
+    assert images["image_id"].tolist() == ["a.png", "b.JPG", "sub/c.webp"]
+    assert images["path"].tolist() == [f"{bucket}/photos/{name}" for name in images["image_id"]]
+    assert images["size"].tolist() == [5, 5, 10]
+    assert images["mtime_ns"].dtype == np.int64
+    assert ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("s3://", "name the bucket"),
+        ("{bucket}/notes", "1 files, none of them named like one"),
+        ("{bucket}/notes/m.csv", "a manifest on this machine"),
+    ],
+)
+def test_what_is_no_folder_of_images_in_object_storage_is_refused(bucket, source, message):
+    (place(f"{bucket}/notes") / "a.txt").write_bytes(b"nothing to see")
+    with pytest.raises(ManifestError, match=message):
+        list_images(source.format(bucket=bucket))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_addresses_of_objects_stay_what_they_are(tmp_path, suffix):
+    (tmp_path / "m.csv").write_text("path,age\ns3://bucket/a//b.jpg,3\nc.jpg,4\n")
+    manifest = read_manifest(tmp_path / "m.csv")
+    expected = [
+        {"image_id": "s3://bucket/a//b.jpg", "path": "s3://bucket/a//b.jpg"},
+        {"image_id": "c.jpg", "path": str(tmp_path / "c.jpg")},
+    ]
+    assert list_images(tmp_path / "m.csv")[0].to_dict("records") == expected
+    write_manifest(manifest, tmp_path / f"again.{suffix}")
+    assert list_images(tmp_path / f"again.{suffix}")[0].to_dict("records") == expected
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import os
 
 import cv2
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from data.remote import place
+from embedder import preprocess
 from embedder.preprocess import (
     MIN_SIDE,
     NORMALIZATIONS,
@@ -186,6 +189,35 @@ def test_missing_file_is_told_from_an_unreadable_one(tmp_path):
     with pytest.raises(ImageRejected, match="directory") as folder:
         read_file(tmp_path)
     assert folder.value.status == "unreadable"
+
+
+def test_pipe_is_unreadable_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageRejected, match="not a regular file") as pipe:
+        read_file(tmp_path / "pipe.jpg")
+    assert pipe.value.status == "unreadable"
+
+
+def test_object_is_read_with_size_and_time(bucket):
+    path = place(bucket) / "a b#%41+é.jpg"
+    path.write_bytes(b"content")
+    status, content = read_file(str(path))
+    (listed,) = place(bucket).listing(recursive=False)
+    assert (status, content) == (listed.status, b"content")
+
+
+def test_object_that_cannot_be_read_has_a_status(bucket, monkeypatch):
+    (place(bucket) / "large.jpg").write_bytes(bytes(11))
+    monkeypatch.setattr(preprocess, "MAX_BYTES", 10)
+    for name, status in {"nothing.jpg": "missing", "large.jpg": "too_large", "a//b.jpg": "unreadable"}.items():
+        with pytest.raises(ImageRejected) as rejected:
+            read_file(f"{bucket}/{name}")
+        assert rejected.value.status == status
+    monkeypatch.setattr("data.remote.RETRIES", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(ImageRejected, match=r"^s3://[^\n]*large.jpg cannot be read; [^\n]*connect[^\n]*$") as dead:
+        read_file(f"{bucket}/large.jpg")
+    assert dead.value.status == "unreadable"
 
 
 def test_means_follow_their_colours():

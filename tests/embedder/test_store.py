@@ -116,6 +116,12 @@ def test_path_key_tells_equal_names_in_two_folders_apart(tmp_path):
     assert path_key(os.path.relpath(tmp_path / "1.jpg")) == path_key(str(tmp_path / "1.jpg"))
 
 
+def test_path_key_of_an_object_is_that_of_its_address_wherever_one_is(tmp_path, monkeypatch):
+    found = path_key("s3://bucket/a//b.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert path_key("s3://bucket/a//b.jpg") == found != path_key("s3://bucket/a/b.jpg")
+
+
 def test_files_are_private(store):
     store.add(FAKE_SPEC, rows_of("a"), vectors_of(1))
     store.add_images(pd.DataFrame([("k", "x.jpg", 5, 6, key("a"))], columns=IMAGE_COLUMNS))
