@@ -408,7 +408,7 @@ def _say_what_is_replaced(output: Path, data: "Dataset") -> None:
 
 def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", backbones: dict[str, Any]) -> None:
     from data.files import write_text
-    from data.split import write_split
+    from data.split_file import write_split
     from heads.table import summarise
 
     _write_csv(comparison.results, output / "results.csv")

@@ -103,7 +103,7 @@ def test_index_as_parquet_holds_the_same(world, tmp_path):
 def test_index_of_a_plain_folder_has_no_labels(world, tmp_path):
     done = faceprobe("index", world.faces, "-o", tmp_path / "plain.csv")
     assert "gender" not in done.out
-    assert lines(tmp_path / "plain.csv")[0] == "image_id,path,sha256"
+    assert lines(tmp_path / "plain.csv")[0] == "image_id,path,sha256,phash"
 
 
 # extract
