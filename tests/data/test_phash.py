@@ -79,3 +79,15 @@ def test_a_small_jpeg_of_a_large_picture_is_found(tmp_path: Path) -> None:
     large = scene(3).resize((2000, 1600), Image.Resampling.BICUBIC)
     hashes = [hash_of(saved(image, tmp_path / f"{image.width}.jpg")) for image in (large, scene(3))]
     assert len(set(group_alike(hashes))) == 1
+
+
+def test_few_real_faces_are_alike_and_their_views_are(utkface_dir: Path, tmp_path: Path) -> None:
+    paths = sorted(utkface_dir.iterdir())[::18]
+    views = []
+    for path in paths[:40]:
+        with Image.open(path) as image:
+            view = ImageOps.mirror(image.convert("RGB")).resize((120, 120))
+        views.append(saved(view, tmp_path / path.name, quality=50))
+    groups = group_alike([hash_of(path) for path in [*paths, *views]])
+    assert (groups[:40] == groups[len(paths) :]).mean() >= 0.95
+    assert len(groups) - len(set(groups)) <= 40 + 8

@@ -1,10 +1,14 @@
 """Near copies are found by any backbone without chaining dense places; what a split leaks is counted."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from data.split import Grouping, make_folds, random_groups
+from embedder.backbone import load_backbone
+from embedder.preprocess import decode
 from heads.audit import (
     BYTES,
     HASH,
@@ -168,3 +172,20 @@ def test_the_nearest_training_row_is_the_nearest_and_trains() -> None:
         assert part["nearest"].tolist() == split.ids[train[cosines.argmax(axis=1)]].tolist()
         np.testing.assert_allclose(part["similarity"], cosines.max(axis=1), atol=1e-6)
     assert not nearest["near"].any()
+
+
+def test_views_of_real_faces_are_found_by_a_real_backbone_and_few_strangers_are_linked(
+    shared: Path, utkface_dir: Path
+) -> None:
+    weights = shared / "weights" / "mobilefacenet_arcface.onnx"
+    if not weights.exists():
+        pytest.skip("needs weights/mobilefacenet_arcface.onnx in `shared`, beside the checkout")
+    contents = {path.read_bytes() for path in sorted(utkface_dir.iterdir())[::20]}
+    faces = [decode(content) for content in sorted(contents)[:300]]
+    views = [np.ascontiguousarray(face[:, ::-1]) for face in faces[:30]]  # which bytes and many hashes cannot see
+    with load_backbone(str(weights)) as backbone:
+        rows = backbone.embed([*faces, *views])
+    groups = find_near_copies(frame_of(330), {"MobileFaceNet": rows}).grouping.groups
+    found = groups[:30] == groups[300:]
+    assert found.mean() >= 0.9
+    assert len(groups) - len(set(groups)) - found.sum() <= 15  # some are of one person: it is no test of strangers
