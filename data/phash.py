@@ -21,7 +21,7 @@ from data.images import ImageHeader
 from data.split import group_pairs, listed, union_groups
 
 # 98 to 100 % of UTKFace chips at half the size, as JPEG of quality 15, blurred by 4 pixels or at gamma 0.6 and 1.8
-# differ in at most 4 bits from what they were. Groups of its 7,219 chips have at most 4 pictures then, 166 at 6 bits.
+# differ in at most 4 bits from what they were. Groups of its 7,219 chips have at most 4 pictures then; 28 at 5 bits.
 DISTANCE = 4
 
 _HASH = re.compile("[0-9a-f]{16}")

@@ -133,9 +133,7 @@ def find_near_copies(frame: pd.DataFrame, vectors: Mapping[str, NDArray[Any]]) -
     if len(first) < 2 * _ROWS_PER_NEIGHBOUR:
         means.append(f"not by embeddings, for which {len(first)} pictures are too few")
     elif vectors:
-        means.append(
-            f"pairs that are nearer, by {' or '.join(vectors)}, than chance brings any for {CHANCE:.0%} of rows"
-        )
+        means.append(f"pairs placed nearer by {' or '.join(vectors)} than chance would for {CHANCE:.0%} of rows")
     rule = f"near copies together: {'; '.join(means)}. No identities: other photographs of a person may be apart"
     return NearCopies(len(frame), pd.concat(links, ignore_index=True), limits, rule)
 
