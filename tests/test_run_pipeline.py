@@ -222,6 +222,19 @@ def test_copies_of_an_image_are_never_on_both_sides(world):
     assert roles.loc["0_0_0_20170101000000000.jpg"].equals(roles.loc["0_0_0_20170101000000099.jpg"])
 
 
+def test_a_split_is_reused_by_its_file_or_dealt_without_regard_to_copies(world, tmp_path):
+    words = [*world.compare_words[:-2], "-o", tmp_path / "run"]
+    reused = faceprobe(*words, "--split-file", world.place / "run" / "split.csv")
+    assert reused.code == 0, reused.err
+    assert reused.out.splitlines()[0] == world.compare.out.splitlines()[0]
+    leaky = faceprobe(*words, "--split", "random")
+    assert leaky.code == 0, leaky.err
+    assert "copies and subjects fall apart" in leaky.out
+    refused = faceprobe(*words, "--split", "random", "--split-file", world.place / "run" / "split.csv")
+    assert refused.code == 2
+    assert "leave --split out" in refused.err
+
+
 def test_second_compare_trains_nothing_and_prints_the_same(world):
     again = faceprobe(*world.compare_words)
     assert again.code == 0
