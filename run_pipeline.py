@@ -36,7 +36,7 @@ class _PlaceType(click.Path):
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
 _PLACE = _PlaceType(path_type=Path, readable=False)
-_COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
+_COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=1)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
 
 _DEMO_TASKS = ("age", "gender", "ethnicity")
@@ -296,7 +296,19 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
             type=_FOLDS,
             default=5,
             show_default=True,
-            help="How often to split; copies of an image stay together.",
+            help="How often to split the rows; 1 for a holdout of 60/20/20.",
+        ),
+        click.option(
+            "--split",
+            "rule",
+            type=click.Choice(["subject", "near-copy", "random"]),
+            help="What stays together; subject if the manifest knows any, else near-copy. Random is for contrast.",
+        ),
+        click.option(
+            "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Split anew so many times."
+        ),
+        click.option(
+            "--split-file", type=_PATH, help="A split.csv, or published lists: a CSV, a folder of train.txt ..."
         ),
         click.option(
             "--seed", type=_COUNT, default=0, show_default=True, help="What the split and the heads start from."
@@ -345,6 +357,8 @@ def compare(
       faceprobe compare manifest.csv --store store --backbone ArcFace+Facenet --pictures -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
+      faceprobe compare manifest.csv --store store --backbone Dlib --split-file runs/first/split.csv -o runs/again
+      faceprobe compare manifest.csv --store store --backbone Dlib --split random -o runs/leaky
     """
     from data.images import printable
     from heads.compare import cells_of
@@ -400,7 +414,7 @@ def _dataset(
     from data.manifest import read_manifest
     from embedder.resolve import with_weights
     from embedder.store import open_store
-    from heads.dataset import find_specs, make_dataset
+    from heads.dataset import SplitPlan, find_specs, make_dataset
     from heads.tasks import make_tasks
 
     manifest = read_manifest(path)
@@ -414,7 +428,12 @@ def _dataset(
         age_groups=parse_age_groups(options["age_groups"]),
     )
     test = read_manifest(test_path) if test_path else None
-    data = make_dataset(manifest, store, specs, tasks, folds=options["folds"], seed=options["seed"], test=test)
+    if options["split_file"] and options["rule"]:
+        raise FaceprobeError("--split-file says what stays together: leave --split out")
+    plan = SplitPlan(
+        **{name: options[name] for name in ("rule", "folds", "repeats", "seed")}, file=options["split_file"]
+    )
+    data = make_dataset(manifest, store, specs, tasks, plan=plan, test=test)
     return specs, tasks, data, store
 
 
@@ -456,7 +475,7 @@ def _say_what_is_replaced(output: Path, data: "Dataset") -> None:
 
 def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", backbones: dict[str, Any]) -> None:
     from data.files import write_text
-    from data.split import write_split
+    from data.split_file import write_split
     from heads.table import summarise
 
     _write_csv(comparison.results, output / "results.csv")
@@ -514,7 +533,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
         training = run(spec, tasks, data, output, **asked, on_progress=on_progress)
     _print_rows(data)
     click.echo("\n" + format_table(training.comparison.of_folds, training.comparison.cells, backbones))
-    click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {options['folds']} folds")
+    click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {data.split.n_folds} folds")
     click.echo(
         f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card, "
         f"its {PAGE} shows more"

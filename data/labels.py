@@ -13,7 +13,7 @@ ETHNICITIES = ("white", "black", "asian", "indian", "others")
 DEFAULT_AGE_RANGE = (0, 100)  # of the age task, both ends included; a manifest may hold older people
 OLDEST_AGE = 130  # above it an age is a mistake: the oldest person on record reached 122
 
-COLUMN_SYNONYMS = {"subject": "subject_id", "race": "ethnicity"}
+COLUMN_SYNONYMS = {"subject": "subject_id", "celeb_id": "subject_id", "race": "ethnicity"}
 GENDER_WORDS = {"male": "male", "m": "male", "female": "female", "f": "female"}
 ETHNICITY_WORDS = dict(zip(ETHNICITIES, ETHNICITIES, strict=True))
 

@@ -19,7 +19,10 @@ from data.remote import RemotePath, StorageError, is_remote, place
 _TABLE_SUFFIXES = (".csv", ".parquet")
 _SHOWN = 3  # offending rows in an error message
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>")  # what stands in CSV for an unknown label
-_TEXT_COLUMNS = ("image_id", "path", "sha256", "subject_id", "subject", "gender", "ethnicity", "race")
+_TEXT_COLUMNS = (
+    *("image_id", "path", "sha256", "phash", "subject_id", "gender", "ethnicity"),
+    *COLUMN_SYNONYMS,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class Manifest:
         - `image_id` : str, unique: the path relative to the folder that was indexed, or to the table that was read
         - `path` : str, absolute or s3://BUCKET/KEY
         - `sha256` : str, of the file's bytes
+        - `phash` : str, 16 hexadecimal digits: what views of one picture have in common, see `data.phash`
         - `subject_id` : who is pictured
         - `age` : float64, years
         - `gender` : one of `labels.GENDERS`
@@ -74,7 +78,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Read a table of images, written by `write_manifest` or by anyone.
 
     Only `path` must be there; relative paths start at the table's folder. `image_id` is made from `path` where the
-    table has none, and `subject` and `race` are read as `subject_id` and `ethnicity`.
+    table has none, and `subject` or `celeb_id` and `race` are read as `subject_id` and `ethnicity`.
 
     Parameters
     ----------
@@ -86,7 +90,10 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """
     try:
         frame = _read_table(Path(path))
-        synonyms = {found: ours for found, ours in COLUMN_SYNONYMS.items() if ours not in frame}
+        synonyms: dict[str, str] = {}
+        for found, ours in COLUMN_SYNONYMS.items():
+            if found in frame and ours not in frame and ours not in synonyms.values():
+                synonyms[found] = ours
         return Manifest(_resolved(frame.rename(columns=synonyms), _folder_of(path)))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}") from None

@@ -2,10 +2,9 @@
 
 import hashlib
 import heapq
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from data.errors import SplitError
-from data.files import atomic_write
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
 
 Key = ArrayLike | Sequence[object]  # a value per row, None or NaN where it is unknown
 
 TRAIN, VALID, TEST = range(3)
-ROLES = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +31,7 @@ class Split:
     roles : ndarray of shape (n, folds), int8: 0 train, 1 valid, 2 test.
     rule : how the split was made, in words.
     seed : of the random dealing; None if unknown.
+    repeats : how often the rows were dealt anew, each time from the next seed: folds 0, 1, ... are of the first time.
 
     Raises
     ------
@@ -45,18 +43,19 @@ class Split:
     roles: np.ndarray
     rule: str
     seed: int | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         """Check that ids are unique and groups whole."""
         repeated = pd.Index(self.ids).duplicated()
         if repeated.any():
-            raise SplitError(f"expected each id once; found {_listed(self.ids[repeated])} again.\nRemove those rows.")
+            raise SplitError(f"expected each id once; found {listed(self.ids[repeated])} again.\nRemove those rows.")
         codes, _ = pd.factorize(self.groups)
         _, first = np.unique(codes, return_index=True)
         torn = (self.roles != self.roles[first[codes]]).any(axis=1)
         if torn.any():
             raise SplitError(
-                f"expected each group on one side of a fold; found {_listed(pd.unique(self.groups[torn]))} on two.\n"
+                f"expected each group on one side of a fold; found {listed(pd.unique(self.groups[torn]))} on two.\n"
                 "Make the split anew: what it measures would be leakage."
             )
 
@@ -66,8 +65,12 @@ class Split:
 
     @property
     def n_folds(self) -> int:
-        """Number of folds."""
+        """Number of folds, of all repeats together."""
         return self.roles.shape[1]
+
+    def repeat_of(self, fold: int) -> int:
+        """Which repeat a fold belongs to, from 0."""
+        return fold * self.repeats // self.n_folds
 
     @property
     def hash(self) -> str:
@@ -99,10 +102,68 @@ class Split:
         missing = wanted[rows < 0]
         if len(missing):
             raise SplitError(
-                f"expected ids of the split; found {len(missing)} that are not in it: {_listed(missing)}.\n"
+                f"expected ids of the split; found {len(missing)} that are not in it: {listed(missing)}.\n"
                 "Use the manifest that the split was made from, or make a split of this one."
             )
-        return Split(wanted, self.groups[rows], self.roles[rows], self.rule, self.seed)
+        return replace(self, ids=wanted, groups=self.groups[rows], roles=self.roles[rows])
+
+    def holds(self, ids: ArrayLike) -> np.ndarray:
+        """Say of each id whether it is in the split, bool: rows that are not may be left out before `select`."""
+        return np.isin(np.asarray(ids, dtype=object), self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which rows stay together.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n,), int64: equal numbers, one group.
+    rule : by what they were grouped, and what that cannot see, in words.
+    """
+
+    groups: np.ndarray
+    rule: str
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows of each group of two or more, largest first."""
+        sizes = np.bincount(pd.factorize(self.groups)[0])
+        return np.sort(sizes[sizes > 1])[::-1]
+
+    def __str__(self) -> str:
+        """The rule with how much it grouped."""
+        sizes = self.sizes
+        if not len(sizes):
+            return f"{self.rule} (no rows grouped)"
+        return f"{self.rule} ({sizes.sum():,} rows in {len(sizes):,} groups, the largest of {sizes[0]:,})"
+
+
+def subject_groups(frame: pd.DataFrame) -> Grouping:
+    """Keep the pictures of one subject together, and copies by bytes, whoever they are said to be.
+
+    Parameters
+    ----------
+    frame : a manifest's, with subject_id, and sha256 where it is known. A row without a subject is its own.
+
+    Raises
+    ------
+    SplitError : no row has a subject.
+    """
+    if "subject_id" not in frame or frame["subject_id"].isna().all():
+        raise SplitError(
+            "expected a column subject_id that says who is pictured; found none.\n"
+            "Add it (celeb_id will do), or keep only near copies together."
+        )
+    keys = [frame[key] for key in ("subject_id", "sha256") if key in frame]
+    unknown = int(frame["subject_id"].isna().sum())
+    alone = f"; {unknown:,} rows without a subject count as strangers" if unknown else ""
+    return Grouping(union_groups(*keys), f"subjects and copies by bytes together{alone}")
+
+
+def random_groups(n: int) -> Grouping:
+    """Every row for itself, for contrast: a split of these leaks what the data holds twice."""
+    return Grouping(np.arange(n, dtype=np.int64), "rows alone, copies and subjects fall apart: only for contrast")
 
 
 def group_copies(sha256: Key) -> np.ndarray:
@@ -130,29 +191,44 @@ def union_groups(*keys: Key) -> np.ndarray:
         rows.append(known)
         values.append(nodes + codes[known])
         nodes += len(found)
-    edges = (np.concatenate(rows), np.concatenate(values))
-    graph = coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1][:n].astype(np.int64)
+    return group_pairs(np.concatenate(rows), np.concatenate(values), nodes)[:n]
+
+
+def group_pairs(left: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
+    """Group n rows by pairs of positions, directly or through other rows: ndarray of shape (n,), int64."""
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def strata_of(frame: pd.DataFrame) -> np.ndarray:
-    """Name the stratum of each row of a manifest's frame: age group and gender as far as they are known.
+    """Name the stratum of each row of a manifest's frame: gender, age group and ethnicity as far as they are known.
 
     Returns
     -------
-    ndarray of shape (n,), str objects, such as "female, Adult" or "unknown, unknown". Dealt in order of these names,
-        what is left of each age group evens out within a gender, so genders are alike in parts of few rows, too.
+    ndarray of shape (n,), str objects, such as "female, Adult, asian" or "unknown, unknown, unknown". Dealt in order of
+        these names, what is left of the ethnicities evens out within an age group, and of those within a gender:
+        genders and ages are alike in parts of few rows, too.
     """
     unknown = pd.Series(np.nan, index=frame.index)
     groups = AGE_GROUPS[DEFAULT_AGE_GROUPS]
     names = np.array([*groups.names, "unknown"], dtype=object)  # -1, no group, is the last of them
     ages = names[groups.assign(frame.get("age", unknown))]
-    genders = frame.get("gender", unknown).astype(object).fillna("unknown").to_numpy()
-    return genders + ", " + ages
+    genders, ethnicities = (
+        frame.get(column, unknown).astype(object).fillna("unknown").to_numpy() for column in ("gender", "ethnicity")
+    )
+    return genders + ", " + ages + ", " + ethnicities
 
 
-def make_folds(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, folds: int = 5, seed: int = 0) -> Split:
-    """Split into folds that test every row exactly once.
+def make_folds(
+    ids: ArrayLike,
+    groups: Grouping | ArrayLike,
+    strata: ArrayLike,
+    *,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+) -> Split:
+    """Split into folds that test every row exactly once, or once per repeat.
 
     Whole groups are dealt into 2 * folds parts of equal size and like composition. Fold f tests on parts 2f and
     2f + 1, validates on the next part and trains on the rest: 70/10/20 % for five folds. The outcome depends on the
@@ -161,13 +237,14 @@ def make_folds(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, folds: i
     Parameters
     ----------
     ids : array-like of shape (n,), str, unique.
-    groups : array-like of shape (n,): rows with equal values stay together.
+    groups : Grouping, or array-like of shape (n,): rows with equal values stay together.
     strata : array-like of shape (n,): classes whose shares are to be the same in all parts. A group counts with the
         one that most of its rows have.
+    repeats : how often to deal, from `seed`, `seed` + 1, ...; each adds as many folds.
 
     Raises
     ------
-    SplitError : if there are fewer than two folds, or fewer groups than parts.
+    SplitError : if there are fewer than two folds or no repeat, or fewer groups than parts.
     """
     if folds < 2:
         raise SplitError(f"expected at least 2 folds; found {folds}.\nUse a holdout for a single split.")
@@ -175,74 +252,51 @@ def make_folds(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, folds: i
     for fold in range(folds):
         roles_of_part[[2 * fold, 2 * fold + 1], fold] = TEST
         roles_of_part[(2 * fold + 2) % (2 * folds), fold] = VALID
-    parts = f"2 of {2 * folds} parts test, 1 validates, the rest train"
-    rule = f"{folds} folds: copies together, ages and genders alike; {parts}"
-    return _make(ids, groups, strata, roles_of_part, rule=rule, seed=seed)
+    parts = f"{folds} folds: 2 of {2 * folds} parts test, 1 validates, the rest train"
+    return _make(ids, groups, strata, _Plan(roles_of_part, parts), seeds=range(seed, seed + repeats))
 
 
-def make_holdout(ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, seed: int = 0) -> Split:
-    """Split once into 60 % train, 20 % valid and 20 % test; otherwise as `make_folds`."""
+def make_holdout(
+    ids: ArrayLike, groups: Grouping | ArrayLike, strata: ArrayLike, *, repeats: int = 1, seed: int = 0
+) -> Split:
+    """Split into 60 % train, 20 % valid and 20 % test, once per repeat; otherwise as `make_folds`."""
     roles_of_part = np.array([[TRAIN], [TRAIN], [TRAIN], [VALID], [TEST]], dtype=np.int8)
-    rule = "holdout: copies together, ages and genders alike; 3 of 5 parts train, 1 validates, 1 tests"
-    return _make(ids, groups, strata, roles_of_part, rule=rule, seed=seed)
+    plan = _Plan(roles_of_part, "holdout: 3 of 5 parts train, 1 validates, 1 tests")
+    return _make(ids, groups, strata, plan, seeds=range(seed, seed + repeats))
 
 
-def write_split(split: Split, path: str | os.PathLike[str]) -> None:
-    """Write a split as CSV, atomically: columns image_id, group and fold_0, ... with train, valid or test."""
-    words = np.array(ROLES, dtype=object)[split.roles]
-    columns = {f"fold_{fold}": words[:, fold] for fold in range(split.n_folds)}
-    frame = pd.DataFrame({"image_id": split.ids, "group": split.groups, **columns})
-    with atomic_write(path) as file:
-        frame.to_csv(file, index=False, lineterminator="\n")
+class _Plan(NamedTuple):
+    """What the parts are for: their roles in each fold, int8 (parts, folds), and the same in words."""
 
-
-def read_split(path: str | os.PathLike[str]) -> Split:
-    """Read a split that `write_split` or another program wrote. Its seed is not in the file.
-
-    Raises
-    ------
-    SplitError : if the file cannot be read, a column is missing, a role is none of train, valid and test, an id stands
-        there twice or a group on two sides of a fold.
-    """
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)  # an id may be "NA"
-    except (OSError, ValueError) as error:
-        raise SplitError(f"expected a split as CSV; {path} cannot be read: {error}") from None
-    folds = [column for column in frame.columns if column.startswith("fold_")]
-    if not {"image_id", "group"} <= set(frame.columns) or not folds:
-        raise SplitError(
-            f"expected the columns image_id, group and fold_0, ... in {path}; found {', '.join(frame.columns)}.\n"
-            "Make the split with `compare`."
-        )
-    words = frame[folds].to_numpy(dtype=object)
-    wrong = ~np.isin(words, ROLES)
-    if wrong.any():
-        raise SplitError(f"expected train, valid or test in the folds of {path}; found {_listed(words[wrong])}.")
-    roles = np.select([words == role for role in ROLES], range(len(ROLES))).astype(np.int8)
-    ids, groups = (frame[column].to_numpy(dtype=object) for column in ("image_id", "group"))
-    return Split(ids, groups, roles, rule=f"read from {Path(path).name}")
+    roles: np.ndarray
+    words: str
 
 
 def _make(
-    ids: ArrayLike, groups: ArrayLike, strata: ArrayLike, roles_of_part: np.ndarray, *, rule: str, seed: int
+    ids: ArrayLike, groups: Grouping | ArrayLike, strata: ArrayLike, plan: _Plan, *, seeds: Sequence[int]
 ) -> Split:
-    """Deal groups into parts, with rows and groups in the order of ids so that the order given does not matter."""
+    """Deal groups into parts once per seed, rows and groups in the order of ids: the order given does not matter."""
+    if not seeds:
+        raise SplitError("expected at least 1 repeat; found none.\nRepeat a split once or more often.")
+    grouping = groups if isinstance(groups, Grouping) else Grouping(np.asarray(groups, dtype=object), "groups together")
     names = np.asarray(ids, dtype=object)
     order = np.argsort(names)
-    codes, found = pd.factorize(np.asarray(groups, dtype=object)[order])  # 0, 1, ... by the first id of each group
+    codes, found = pd.factorize(grouping.groups[order])  # 0, 1, ... by the first id of each group
     if (codes < 0).any():
         raise SplitError("expected a group for every row; found missing ones.\nGive those rows groups of their own.")
-    n_groups = len(found)
-    if n_groups < len(roles_of_part):
+    if len(found) < len(plan.roles):
         raise SplitError(
-            f"expected at least {len(roles_of_part)} groups, one per part; found {n_groups} in {len(names)} rows.\n"
+            f"expected at least {len(plan.roles)} groups, one per part; found {len(found)} in {len(names)} rows.\n"
             "Use more rows, or fewer folds."
         )
     _, stratum_codes = np.unique(np.asarray(strata, dtype=object)[order], return_inverse=True)
-    parts = _deal(codes, stratum_codes, len(roles_of_part), np.random.default_rng(seed))
+    dealt = [_deal(codes, stratum_codes, len(plan.roles), np.random.default_rng(seed)) for seed in seeds]
     _, first = np.unique(codes, return_index=True)
     back = np.argsort(order)
-    return Split(names, names[order][first[codes]][back], roles_of_part[parts[codes]][back], rule, seed)
+    roles = np.concatenate([plan.roles[parts[codes]] for parts in dealt], axis=1)[back]
+    repeated = f", dealt {len(seeds)} times" if len(seeds) > 1 else ""
+    rule = f"{plan.words}{repeated}; genders, ages and ethnicities alike; {grouping}"
+    return Split(names, names[order][first[codes]][back], roles, rule, seeds[0], len(seeds))
 
 
 def _deal(codes: np.ndarray, strata: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
@@ -279,7 +333,7 @@ def _deal(codes: np.ndarray, strata: np.ndarray, n_parts: int, rng: np.random.Ge
     return parts
 
 
-def _listed(values: np.ndarray) -> str:
+def listed(values: np.ndarray) -> str:
     """Name the first few of some values."""
     names = ", ".join(str(value) for value in values[:3])
     return names if len(values) <= 3 else f"{names}, ..."

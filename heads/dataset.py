@@ -3,8 +3,9 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError, StoreError
 from data.manifest import Manifest
-from data.split import Split, make_folds, strata_of, union_groups
+from data.split import Grouping, Split, make_folds, make_holdout, random_groups, strata_of, subject_groups
+from data.split_file import read_split
 from embedder.backbone import load_backbone
 from embedder.resolve import split_name
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
+from heads.audit import find_near_copies
 from heads.tasks import Task
 
 
@@ -73,6 +76,35 @@ class Rows:
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.frame)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How rows are to be split.
+
+    Attributes
+    ----------
+    rule : what stays together: "subject", "near-copy", or nothing, "random", for contrast. None: subjects where the
+        manifest knows any, else near copies.
+    folds : 1 is a holdout.
+    repeats, seed : as in `make_folds`.
+    file : of a split, in place of all of these; see `read_split`.
+    """
+
+    rule: str | None = None
+    folds: int = 5
+    repeats: int = 1
+    seed: int = 0
+    file: Path | None = None
+
+    def rule_for(self, frame: pd.DataFrame) -> str:
+        """The rule for these rows of a manifest."""
+        known = "subject_id" in frame and frame["subject_id"].notna().any()
+        return self.rule or ("subject" if known else "near-copy")
+
+
+DEFAULT_PLAN = SplitPlan()
+NOT_IN_FILE = "not in the split's file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +233,45 @@ def make_dataset(
     specs: Sequence[AnySpec],
     tasks: Sequence[Task],
     *,
-    folds: int = 5,
-    seed: int = 0,
+    plan: SplitPlan = DEFAULT_PLAN,
     test: Manifest | None = None,
 ) -> Dataset:
-    """Join a manifest, split it, and join another manifest to test on; see `join` and `split_rows`."""
+    """Join a manifest, split it, and join another manifest to test on; see `join` and `split_rows`.
+
+    Rows that a split's file does not name are dropped.
+    """
+    given = read_split(plan.file, manifest.frame["image_id"]) if plan.file else None
+    if given is not None:
+        held = given.holds(manifest.frame["image_id"])
+        manifest = Manifest(manifest.frame[held])
     rows = join(manifest, store, specs, tasks)
-    split = split_rows(rows.frame, folds=folds, seed=seed)
+    if given is None:
+        vectors = {spec.name: rows.vectors[spec.fingerprint] for spec in specs}
+        split = split_rows(rows.frame, vectors, plan)
+    else:
+        split = given.select(rows.frame["image_id"])
+        if not held.all():
+            rows = replace(rows, dropped={NOT_IN_FILE: int((~held).sum()), **rows.dropped})
     return Dataset(rows, split, join(test, store, specs, tasks, trained_on=rows) if test else None)
 
 
-def split_rows(frame: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> Split:
-    """Folds in which copies of one image, and pictures of one subject where it is known, stay on one side."""
-    keys = [frame[key] for key in ("sha256", "subject_id") if key in frame]
-    return make_folds(frame["image_id"], union_groups(*keys), strata_of(frame), folds=folds, seed=seed)
+def split_rows(frame: pd.DataFrame, vectors: Mapping[str, NDArray[Any]], plan: SplitPlan = DEFAULT_PLAN) -> Split:
+    """Split rows as planned; `vectors` are embeddings (n, ...) by the names of backbones.
+
+    Raises
+    ------
+    SplitError : too few groups for the folds, or no subjects where a split by them was asked for.
+    """
+    grouping = _GROUPINGS[plan.rule_for(frame)](frame, vectors)
+    dealing = {"repeats": plan.repeats, "seed": plan.seed}
+    ids, strata = frame["image_id"], strata_of(frame)
+    if plan.folds == 1:
+        return make_holdout(ids, grouping, strata, **dealing)
+    return make_folds(ids, grouping, strata, folds=plan.folds, **dealing)
+
+
+_GROUPINGS: Mapping[str, Callable[[pd.DataFrame, Mapping[str, NDArray[Any]]], Grouping]] = {
+    "subject": lambda frame, vectors: subject_groups(frame),
+    "near-copy": lambda frame, vectors: find_near_copies(frame, vectors).grouping,
+    "random": lambda frame, vectors: random_groups(len(frame)),
+}

@@ -104,7 +104,7 @@ def test_index_as_parquet_holds_the_same(world, tmp_path):
 def test_index_of_a_plain_folder_has_no_labels(world, tmp_path):
     done = faceprobe("index", world.faces, "-o", tmp_path / "plain.csv")
     assert "gender" not in done.out
-    assert lines(tmp_path / "plain.csv")[0] == "image_id,path,sha256"
+    assert lines(tmp_path / "plain.csv")[0] == "image_id,path,sha256,phash"
 
 
 # extract
@@ -221,6 +221,19 @@ def test_copies_of_an_image_are_never_on_both_sides(world):
     roles = split.set_index("image_id").filter(like="fold_")
     assert roles.shape == (41, 5)
     assert roles.loc["0_0_0_20170101000000000.jpg"].equals(roles.loc["0_0_0_20170101000000099.jpg"])
+
+
+def test_a_split_is_reused_by_its_file_or_dealt_without_regard_to_copies(world, tmp_path):
+    words = [*world.compare_words[:-2], "-o", tmp_path / "run"]
+    reused = faceprobe(*words, "--split-file", world.place / "run" / "split.csv")
+    assert reused.code == 0, reused.err
+    assert reused.out.splitlines()[0] == world.compare.out.splitlines()[0]
+    leaky = faceprobe(*words, "--split", "random")
+    assert leaky.code == 0, leaky.err
+    assert "copies and subjects fall apart" in leaky.out
+    refused = faceprobe(*words, "--split", "random", "--split-file", world.place / "run" / "split.csv")
+    assert refused.code == 2
+    assert "leave --split out" in refused.err
 
 
 def test_second_compare_trains_nothing_and_prints_the_same(world):

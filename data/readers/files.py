@@ -10,6 +10,7 @@ import pandas as pd
 from data.errors import ManifestError
 from data.images import RejectedFile, identify, printable, scan_images
 from data.manifest import Manifest
+from data.phash import perceptual_hash
 
 Row = dict[str, object]
 Reading = tuple[Manifest, pd.DataFrame]
@@ -71,6 +72,8 @@ def _examine(folder: str, labels_of: Callable[[str], Row], name: str) -> Row:
         if printable(path) != path:  # no table could hold it
             raise RejectedFile("the path holds control characters or is not UTF-8: rename it")
         labels = labels_of(name)
-        return {"image_id": name, "path": path, "sha256": identify(path).sha256, **labels}
+        header = identify(path)
+        hashes = {"sha256": header.sha256, "phash": perceptual_hash(path, header)}
+        return {"image_id": name, "path": path, **hashes, **labels}
     except RejectedFile as rejection:
         return {"path": printable(name), "reason": str(rejection)}

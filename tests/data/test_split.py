@@ -1,7 +1,5 @@
 """Splits keep groups whole, test every row once, and do not depend on the order of the rows."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,14 +11,16 @@ from data.split import (
     TEST,
     TRAIN,
     VALID,
+    Grouping,
     Split,
     group_copies,
+    group_pairs,
     make_folds,
     make_holdout,
-    read_split,
+    random_groups,
     strata_of,
+    subject_groups,
     union_groups,
-    write_split,
 )
 
 # Tables of rows: (group, stratum) each, with at least as many groups as parts.
@@ -183,55 +183,83 @@ def test_groups_are_exactly_what_chains_of_shared_keys_connect(rows: list[tuple]
     np.testing.assert_array_equal(same, np.array(expected)[:, None] == np.array(expected))
 
 
-def test_strata_are_age_groups_by_gender_as_far_as_known() -> None:
+def test_strata_are_genders_age_groups_and_ethnicities_as_far_as_known() -> None:
     frame = pd.DataFrame({"age": [1, 30, np.nan, 116], "gender": ["male", "female", "male", None]})
-    assert strata_of(frame).tolist() == ["male, Baby", "female, Adult", "male, unknown", "unknown, Senior"]
+    frame["ethnicity"] = ["asian", None, "white", "black"]
+    assert strata_of(frame).tolist() == [
+        "male, Baby, asian",
+        "female, Adult, unknown",
+        "male, unknown, white",
+        "unknown, Senior, black",
+    ]
 
 
 def test_a_frame_without_labels_is_one_stratum() -> None:
-    assert strata_of(pd.DataFrame({"image_id": ["a", "b"]})).tolist() == ["unknown, unknown"] * 2
+    assert strata_of(pd.DataFrame({"image_id": ["a", "b"]})).tolist() == ["unknown, unknown, unknown"] * 2
 
 
-def test_a_written_split_is_read_again(tmp_path: Path) -> None:
-    split = small_split()
-    write_split(split, tmp_path / "split.csv")
-    read = read_split(tmp_path / "split.csv")
-    for field in ("ids", "groups", "roles"):
-        np.testing.assert_array_equal(getattr(read, field), getattr(split, field))
-    assert read.hash == split.hash
-    assert read.seed is None
+@pytest.mark.parametrize("n", [60, 7000])
+def test_parts_are_alike_in_gender_age_and_ethnicity_with_few_rows_and_with_many(n: int) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(0, 90, n), "gender": rng.choice(["male", "female"], n, p=[0.4, 0.6])})
+    frame["ethnicity"] = rng.choice(["white", "black", "asian", "indian", "others"], n, p=[0.5, 0.05, 0.2, 0.15, 0.1])
+    split = make_folds(ids_of(n), np.arange(n), strata_of(frame))
+    for chosen, slack in (
+        (frame["gender"] == "female", 2),
+        (frame["age"] >= 25, 5),
+        (frame["ethnicity"] == "white", 12),
+    ):
+        tested = [chosen.to_numpy()[split.indices(fold)[2]].sum() for fold in range(5)]
+        assert max(tested) - min(tested) <= slack
 
 
-def test_the_file_is_readable_by_people(tmp_path: Path) -> None:
-    roles = np.array([[TRAIN, TEST], [TRAIN, TEST], [VALID, TRAIN]], dtype=np.int8)
-    ids, groups = np.array(["NA", "b", "c"], dtype=object), np.array(["NA", "NA", "c"], dtype=object)
-    write_split(Split(ids, groups, roles, "by hand"), tmp_path / "split.csv")
-    expected = "image_id,group,fold_0,fold_1\nNA,NA,train,test\nb,NA,train,test\nc,c,valid,train\n"
-    assert (tmp_path / "split.csv").read_text() == expected
-    assert read_split(tmp_path / "split.csv").ids.tolist() == ["NA", "b", "c"]
+def test_repeats_deal_anew_from_the_next_seeds() -> None:
+    ids, groups, strata = ids_of(60), np.arange(60) // 2, np.arange(60) % 4
+    split = make_folds(ids, groups, strata, folds=3, repeats=2, seed=5)
+    assert (split.n_folds, split.repeats, split.seed) == (6, 2, 5)
+    assert [split.repeat_of(fold) for fold in range(6)] == [0, 0, 0, 1, 1, 1]
+    for repeat in (0, 1):
+        once = make_folds(ids, groups, strata, folds=3, seed=5 + repeat)
+        np.testing.assert_array_equal(split.roles[:, 3 * repeat : 3 * repeat + 3], once.roles)
+    assert "dealt 2 times" in split.rule
+    assert make_holdout(ids, groups, strata, repeats=4).n_folds == 4
+    with pytest.raises(SplitError, match="at least 1 repeat"):
+        make_holdout(ids, groups, strata, repeats=0)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("image_id,group,fold_0\na,g,train\nb,g,test\n", "each group on one side of a fold; found g on two"),
-        ("image_id,group,fold_0\na,g,train\na,h,test\n", "each id once; found a again"),
-        ("image_id,group,fold_0\na,g,training\n", "train, valid or test .* found training"),
-        ("image_id,group,fold_0\na,g,\n", "train, valid or test"),
-        ("image_id,fold_0\na,train\n", "the columns image_id, group and fold_0"),
-        ("image_id,group\na,g\n", "the columns image_id, group and fold_0"),
-        ("", "cannot be read"),
-    ],
-)
-def test_a_file_that_is_no_split_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "split.csv").write_text(text)
-    with pytest.raises(SplitError, match=message):
-        read_split(tmp_path / "split.csv")
+def test_subjects_and_copies_stay_together_whatever_else_is_unknown() -> None:
+    frame = pd.DataFrame({"subject_id": ["anna", "bert", "anna", None, None], "sha256": ["x", "y", "z", "y", "w"]})
+    grouping = subject_groups(frame)
+    groups = grouping.groups
+    assert groups[0] == groups[2]
+    assert groups[1] == groups[3]
+    assert len(set(groups)) == 3
+    assert str(grouping) == (
+        "subjects and copies by bytes together; 2 rows without a subject count as strangers "
+        "(4 rows in 2 groups, the largest of 2)"
+    )
 
 
-def test_a_missing_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SplitError, match=r"gone\.csv cannot be read"):
-        read_split(tmp_path / "gone.csv")
+@pytest.mark.parametrize("frame", [{"sha256": ["x"]}, {"subject_id": [None], "sha256": ["x"]}])
+def test_subjects_that_nobody_knows_are_not_made_up(frame: dict) -> None:
+    with pytest.raises(SplitError, match="a column subject_id"):
+        subject_groups(pd.DataFrame(frame))
+
+
+def test_a_random_split_says_that_copies_fall_apart() -> None:
+    split = make_folds(ids_of(40), random_groups(40), np.zeros(40))
+    assert len(set(split.groups)) == 40
+    assert "copies and subjects fall apart" in split.rule
+    assert "no rows grouped" in split.rule
+
+
+def test_pairs_connect_rows_through_others() -> None:
+    assert group_pairs(np.array([0, 3]), np.array([3, 1]), 5).tolist() == [0, 0, 1, 0, 2]
+    assert Grouping(np.array([0, 0, 1, 0, 2, 2]), "by hand").sizes.tolist() == [3, 2]
+
+
+def test_ids_that_the_split_holds_are_told_from_others() -> None:
+    assert small_split().holds([small_split().ids[3], "w.jpg"]).tolist() == [True, False]
 
 
 def test_selecting_ids_aligns_rows_by_id() -> None:
@@ -239,7 +267,7 @@ def test_selecting_ids_aligns_rows_by_id() -> None:
     chosen = split.select(split.ids[[5, 0, 30]])
     assert chosen.ids.tolist() == split.ids[[5, 0, 30]].tolist()
     np.testing.assert_array_equal(chosen.roles, split.roles[[5, 0, 30]])
-    assert (chosen.rule, chosen.seed) == (split.rule, split.seed)
+    assert (chosen.rule, chosen.seed, chosen.repeats) == (split.rule, split.seed, split.repeats)
 
 
 def test_selecting_ids_that_are_not_there_names_them() -> None:

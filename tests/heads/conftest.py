@@ -12,7 +12,7 @@ from PIL import Image
 from data.manifest import Manifest
 from embedder.extract import extract
 from embedder.store import open_store
-from heads.dataset import make_dataset
+from heads.dataset import SplitPlan, make_dataset
 from heads.tasks import make_tasks
 from tests.fakes import fake_backbone
 
@@ -52,5 +52,5 @@ def world(tmp_path_factory):
     manifest, test = Manifest(faces), Manifest(strangers)
     tasks = make_tasks(["age", "gender", "height"], manifest.frame, kinds={})
     specs = [backbone.spec for backbone in backbones]
-    data = make_dataset(manifest, store, specs, tasks, folds=3, test=test)
+    data = make_dataset(manifest, store, specs, tasks, plan=SplitPlan(folds=3), test=test)
     return SimpleNamespace(manifest=manifest, test=test, store=store, specs=specs, tasks=tasks, data=data)

@@ -14,7 +14,7 @@ from data.split import make_folds
 from heads import compare as compare_module
 from heads import metrics
 from heads.compare import TEST, Cell, cells_of, compare, groups_of, measure, predict_folds, run_cell
-from heads.dataset import Concatenation, Dataset, make_dataset
+from heads.dataset import Concatenation, Dataset, SplitPlan, make_dataset
 from heads.net import HeadError, Layer, Net
 from heads.tasks import make_task
 
@@ -236,7 +236,7 @@ def test_further_head_trains_its_own_cells_alone(world, finished, tmp_path, monk
 def test_order_of_backbones_changes_no_key_and_no_figure(world, finished, monkeypatch):
     monkeypatch.setattr(compare_module, "fit_folds", lambda *args, **options: pytest.fail("a cell was trained again"))
     specs = world.specs[::-1]
-    data = make_dataset(world.manifest, world.store, specs, world.tasks, folds=3, test=world.test)
+    data = make_dataset(world.manifest, world.store, specs, world.tasks, plan=SplitPlan(folds=3), test=world.test)
     again = compare(cells_of(specs, ["ridge", "linear"], world.tasks), data, finished.folder)
     keys = ["task", "backbone", "head", "fold", "metric"]
     first, second = (
@@ -322,7 +322,7 @@ def test_predictions_on_disk_are_for_their_owner_alone(finished):
 
 def test_manifest_in_another_order_gives_the_same_figures_for_ridge(world, finished, tmp_path):
     manifest = Manifest(world.manifest.frame.sample(frac=1, random_state=3))
-    data = make_dataset(manifest, world.store, world.specs, world.tasks, folds=3, test=world.test)
+    data = make_dataset(manifest, world.store, world.specs, world.tasks, plan=SplitPlan(folds=3), test=world.test)
     again = compare([Cell(world.specs[0], "ridge", (world.tasks[0],))], data, tmp_path)
     wanted = {"task": "age", "head": "ridge", "backbone": "fake", "metric": "mae"}
     assert values(again.results, **wanted) == pytest.approx(values(finished.comparison.results, **wanted), rel=1e-4)
@@ -355,7 +355,7 @@ def test_history_of_a_dense_head_is_kept_and_found_again(world, tmp_path):
 
 def test_backbones_side_by_side_are_learned_together(world, tmp_path):
     both = Concatenation(tuple(world.specs))
-    data = make_dataset(world.manifest, world.store, [both], world.tasks, folds=3)
+    data = make_dataset(world.manifest, world.store, [both], world.tasks, plan=SplitPlan(folds=3))
     comparison = compare(cells_of([both], ["ridge"], world.tasks[:1]), data, tmp_path)
     assert set(comparison.results["backbone"]) == {"-", "fake+other"}
     assert comparison.cells.query("head == 'ridge'")["bytes"].tolist() == [4 * 25]  # 12 weights of each, and a bias

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from data.errors import BackboneError, FingerprintMismatch, StoreError
 from data.manifest import Manifest
+from data.split_file import write_split
 from embedder.store import IMAGE_COLUMNS, open_store, path_key
-from heads.dataset import Concatenation, find_specs, join, make_dataset, split_rows
+from heads.dataset import Concatenation, SplitPlan, find_specs, join, make_dataset, split_rows
 from heads.tasks import Task
 from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx
 from tests.heads.conftest import OTHER
@@ -206,7 +207,7 @@ def test_copies_and_subjects_stay_on_one_side_and_every_row_is_tested_once(conte
     subjects = [*subjects[:n], *[None] * 40]
     frame = pd.DataFrame({"image_id": [f"{i}.jpg" for i in range(len(contents))], "sha256": contents})
     frame["subject_id"] = pd.Series(subjects, dtype=object)
-    split = split_rows(frame, folds=3, seed=seed)
+    split = split_rows(frame, {}, SplitPlan(folds=3, seed=seed))
     for key in ("sha256", "subject_id"):
         for fold in range(3):
             roles = pd.Series(split.roles[:, fold]).groupby(frame[key]).nunique()
@@ -217,9 +218,42 @@ def test_copies_and_subjects_stay_on_one_side_and_every_row_is_tested_once(conte
 
 def test_split_does_not_depend_on_the_order_of_the_manifest(world):
     manifest = Manifest(world.manifest.frame.sample(frac=1, random_state=0))
-    shuffled = make_dataset(manifest, world.store, world.specs, world.tasks, folds=3)
+    shuffled = make_dataset(manifest, world.store, world.specs, world.tasks, plan=SplitPlan(folds=3))
     assert shuffled.split.hash == world.data.split.hash
     assert shuffled.split.ids.tolist() == manifest.frame["image_id"].tolist()
+
+
+def test_what_a_plan_keeps_together(world):
+    frame = world.data.rows.frame
+    known = frame.assign(subject_id=[f"{row // 3}" for row in range(60)])
+    for rows, plan, words in [
+        (frame, SplitPlan(folds=3), "near copies together"),
+        (known, SplitPlan(folds=3), "subjects and copies by bytes together"),
+        (known, SplitPlan("near-copy", folds=3), "near copies together"),
+        (known, SplitPlan("random", folds=3), "copies and subjects fall apart"),
+    ]:
+        assert words in split_rows(rows, {}, plan).rule
+    holdout = split_rows(frame, {}, SplitPlan(folds=1, repeats=2))
+    assert [len(part) for part in holdout.indices(1)] == pytest.approx([36, 12, 12], abs=2)
+
+
+def test_near_copies_of_any_backbone_stay_on_one_side():
+    rows = np.random.default_rng(0).normal(size=(220, 16))
+    rows[200:] = rows[:20] + 0.01
+    frame = pd.DataFrame({"image_id": [f"{row}.jpg" for row in range(220)], "sha256": range(220)})
+    blind = np.random.default_rng(1).normal(size=(220, 16))
+    split = split_rows(frame, {"blind": blind, "seeing": rows}, SplitPlan(folds=3))
+    np.testing.assert_array_equal(split.roles[:20], split.roles[200:])
+
+
+def test_a_split_from_a_file_is_used_as_it_is_and_other_rows_are_dropped_with_a_count(world, tmp_path):
+    first = world.data.split.select(world.data.split.ids[:50])
+    write_split(first, tmp_path / "split.csv")
+    plan = SplitPlan(file=tmp_path / "split.csv")
+    data = make_dataset(world.manifest, world.store, world.specs, world.tasks, plan=plan)
+    assert (data.split.hash, data.split.rule, len(data.rows)) == (first.hash, first.rule, 50)
+    assert data.rows.dropped == {"not in the split's file": 10}
+    assert data.rows.frame["image_id"].tolist() == data.split.ids.tolist()
 
 
 # ---- rows of another manifest

@@ -13,7 +13,7 @@ from data.labels import AGE_GROUPS
 from data.manifest import Manifest
 from heads.bundle import load_bundle
 from heads.compare import TEST, cells_of, compare
-from heads.dataset import make_dataset
+from heads.dataset import SplitPlan, make_dataset
 from heads.metrics import mae
 from heads.net import HeadError
 from heads.report.run import Run
@@ -95,7 +95,7 @@ def test_card_counts_the_rows_without_a_label(world, tmp_path):
     ages = world.manifest.frame["age"].where(world.manifest.frame.index % 10 > 0)
     manifest = Manifest(world.manifest.frame.assign(age=ages))
     tasks = make_tasks(["age"], manifest.frame, kinds={})
-    data = make_dataset(manifest, world.store, world.specs[:1], tasks, folds=3)
+    data = make_dataset(manifest, world.store, world.specs[:1], tasks, plan=SplitPlan(folds=3))
     train(world.specs[0], tasks, data, tmp_path / "bundle", head="ridge")
     assert "Left out: 6 rows of age, no age label." in (tmp_path / "bundle" / "README.md").read_text()
 
@@ -103,7 +103,7 @@ def test_card_counts_the_rows_without_a_label(world, tmp_path):
 def test_figure_that_cannot_be_computed_is_null_in_json_and_a_dash_on_the_card(world, tmp_path):
     manifest = Manifest(world.manifest.frame.assign(age=5.0))  # children alone: no figure of gender from 14
     tasks = make_tasks(["gender"], manifest.frame, kinds={})
-    data = make_dataset(manifest, world.store, world.specs[:1], tasks, folds=3)
+    data = make_dataset(manifest, world.store, world.specs[:1], tasks, plan=SplitPlan(folds=3))
     train(world.specs[0], tasks, data, tmp_path / "bundle", head="linear")
     text = (tmp_path / "bundle" / "bundle.json").read_text()
     facts = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["facts"]
