@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.stats import binom
 
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
 from heads.base import Fold
@@ -204,6 +202,8 @@ def coverage_table(y: Array, bounds: Array, traits: pd.DataFrame, *, level: floa
     DataFrame with columns trait ("all" first), group, n, coverage, low and high (where coverage lies 99 times of 100 if
         every age has its interval with the chance `level`: binomial), inside (whether it does), width (mean, years).
     """
+    from scipy.stats import binom
+
     covered = (bounds[:, 0] <= y) & (y <= bounds[:, 1])
     width = bounds[:, 1] - bounds[:, 0]
     rows_of = {("all", "all"): np.arange(len(y))}
@@ -228,6 +228,7 @@ def risk_coverage(y: Array, predicted: Array, bounds: Array) -> RiskCoverage:
 
 def _fit_temperature(task: Task, y: Array, proba: Probabilities) -> Temperature:
     """Find the temperature at which the labels are likeliest; the loss is convex in its inverse."""
+    from scipy.optimize import minimize_scalar
 
     def loss(log: float) -> float:
         return nll(y, Temperature(float(np.exp(log)), len(y))(task, proba))

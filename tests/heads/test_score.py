@@ -68,7 +68,8 @@ def test_every_image_has_one_row_in_input_order(images, bundle):
 
 def test_columns_stand_in_the_order_promised(images, bundle):
     rows, _ = score(images, bundle, fake_backbone())
-    assert [*rows] == ["path", "face", "status", "reason", "age", "gender", "gender_proba", "height", "bundle"]
+    ages, classes = ["age", "age_low", "age_high"], ["gender", "gender_proba"]
+    assert [*rows] == ["path", "face", "status", "reason", *ages, *classes, "height", "bundle"]
 
 
 def test_failure_has_a_reason_and_no_prediction_and_a_success_the_reverse(images, bundle):
@@ -231,7 +232,7 @@ def test_missing_predictions_are_empty_in_csv_and_null_in_jsonl(images, bundle, 
         write_scores(rows, tmp_path / f"out{suffix}")
     line = (tmp_path / "out.csv").read_text("utf-8").splitlines()[2]
     assert line.startswith("text.png,,unreadable,")
-    assert line.endswith(f",,,,,{bundle.id}")
+    assert line.endswith(f",,,,,,,{bundle.id}")
     record = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[1])
     assert [record[key] for key in ("face", "age", "gender", "gender_proba", "height")] == [None] * 5
 
