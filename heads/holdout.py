@@ -52,7 +52,8 @@ def measure_intervals(cell: Cell, nets: Sequence[Net], data: Dataset) -> dict[st
             bounds = calibrate_folds(task, y, folds, outputs)
             tested = np.isfinite(y) & np.isfinite(bounds[:, 0])
             table = coverage_table(y[tested], bounds[tested], pd.DataFrame(index=range(tested.sum())))
-            return {"level": LEVEL} | {name: float(table[name][0]) for name in ("coverage", "width", "n")}
+            all_rows = {name: float(table[name][0]) for name in ("coverage", "width")}
+            return {"level": LEVEL, **all_rows, "n": int(tested.sum())}
     return {}
 
 
