@@ -97,6 +97,9 @@ def _figures(people: People, *, resamples: int) -> dict[str, Figure]:
 
 def bca(figure: Figure, people: People) -> tuple[float, float]:
     """Give a bias-corrected accelerated interval (Efron, JASA 1987), its jackknife over groups."""
+    drawn = figure.resampled[:, 0]
+    if np.ptp(drawn) == 0:  # no row is wrong
+        return figure.value, figure.value
     own = MEASURES[figure.metric]
     terms = own.terms(*(people.ages if figure.metric in OF_AGES else people.classes))
     sums = np.zeros((figure.groups, terms.shape[1]))
@@ -104,7 +107,6 @@ def bca(figure: Figure, people: People) -> tuple[float, float]:
     left_out = own.value(sums.sum(axis=0) - sums)
     gaps = left_out.mean() - left_out
     acceleration = (gaps**3).sum() / (6 * (gaps**2).sum() ** 1.5)
-    drawn = figure.resampled[:, 0]
     below = (drawn < figure.value).mean() + (drawn == figure.value).mean() / 2
     bias = norm.ppf(np.clip(below, 0.001, 0.999))
     ends = bias + norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
