@@ -141,7 +141,8 @@ def by_group(
     Parameters
     ----------
     y, predicted, groups : as of `measure`.
-    traits : DataFrame of n rows, a column per trait, missing where it is unknown.
+    traits : DataFrame of n rows, a column per trait, missing where it is unknown; groups come in the order of a
+        categorical, or sorted.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def by_group(
     pairs = [[trait] for trait in traits] + [[*pair] for pair in combinations(traits, 2)]
     table = []
     for names in pairs:
-        for values, rows in traits.groupby(names, observed=True, sort=False).indices.items():
+        for values, rows in traits.groupby(names, observed=True).indices.items():
             group = ", ".join(map(str, values if isinstance(values, tuple) else (values,)))
             figures = (np.nan, np.nan, np.nan)
             if len(rows) >= FEWEST:

@@ -149,3 +149,11 @@ def test_figure_of_few_is_withheld_and_their_number_shown(people):
     assert asian["n"] == 10 < FEWEST
     assert asian[["value", "low", "high"]].isna().all()
     assert table.loc["ethnicity", "white"][["value", "low", "high"]].notna().all()
+
+
+def test_groups_come_in_the_order_of_their_categories(people):
+    y, predicted, groups, traits = people
+    ages = pd.Categorical(np.where(y < 50, "young", "old"), categories=["young", "old"])
+    table = by_group("mae", y, predicted, groups, pd.DataFrame({"age": ages, "gender": traits["gender"]}))
+    assert table["group"].tolist()[:4] == ["young", "old", "female", "male"]
+    assert table["group"].tolist()[4:] == ["young, female", "young, male", "old, female", "old, male"]
