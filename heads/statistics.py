@@ -25,7 +25,7 @@ from heads.metrics import Array
 LEVEL = 0.95
 RESAMPLES = 2000
 FEWEST = 20  # rows: of fewer nothing is said, an interval would be mostly chance and the rows might be recognised
-_BLOCK = 100  # resamples whose counts are in memory at once
+_DRAWN = 1_000_000  # groups drawn at a time: some 25 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,9 +186,10 @@ def _members(groups: ArrayLike) -> tuple[NDArray[np.int64], csr_array]:
 
 
 def _draws(groups: int, resamples: int, seed: int) -> Iterator[Array]:
-    """Yield how often each group is drawn, (up to `_BLOCK` resamples, groups), with replacement."""
+    """Yield how often each group is drawn with replacement, (some resamples, groups), until there are `resamples`."""
     rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
+    block = max(1, _DRAWN // groups)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
         drawn = rng.integers(groups, size=(size, groups)) + np.arange(size)[:, None] * groups
         yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
