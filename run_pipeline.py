@@ -562,7 +562,8 @@ def score(
 ) -> None:
     """Predict age, gender and whatever the bundle knows for every image of SOURCE, a folder or a manifest.
 
-    One row per image, in order; an image that cannot be used has a status and a reason and no prediction.
+    One row per image, in order; an image that cannot be used has a status and a reason and no prediction. Nine of ten
+    ages lie between age_low and age_high, for faces like those the bundle was trained on.
 
     \b
     Examples:

@@ -4,7 +4,7 @@
       SHA256SUMS          of the files below; `sha256sum -c SHA256SUMS` checks them too
       README.md           the model card
       report.html         what was measured, with plots; bundles of older versions have none
-      bundle.json         embedding settings, tasks, shape of the nets, and the facts of the card
+      bundle.json         embedding settings, tasks, shape of the nets, calibration, and the facts of the card
       heads.safetensors   the nets' arrays
       backbone.onnx       the backbone's weights, where they are an ONNX file of the user's own
 
@@ -17,11 +17,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -30,11 +31,12 @@ from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, load_backbone, start_backbone
 from embedder.resolve import recall_backbone
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
+from heads.calibrate import Calibration, from_dict, to_dict
 from heads.net import Net
 from heads.tasks import Task
 
 FORMAT = "faceprobe bundle"
-VERSION = 1
+VERSION = 2  # 1 had no calibration, and can still be read
 
 _SUMS, _CARD, _MAIN, _ARRAYS, _BACKBONE = "SHA256SUMS", "README.md", "bundle.json", "heads.safetensors", "backbone.onnx"
 _PAGE = "report.html"
@@ -46,6 +48,12 @@ _OPTIONAL = (_PAGE, _BACKBONE)
 class Bundle:
     """A trained net with all that is needed to use it rightly.
 
+    Calibration is learned from rows that some heads did not train on, by the average of those heads (two of five); the
+    bundle averages all. More heads err a little less and their average distribution is a little wider, so intervals
+    should hold rather more ages than promised, and probabilities be rather too modest. That is no proof: rows to
+    calibrate all heads together on would have to be kept from each. Measured on UTKFace, a fifth of the rows kept away,
+    three splits: 90% intervals held 91% of ages (dense heads), 92% (linear) and 89% (ridge).
+
     Attributes
     ----------
     embedding : the only embeddings it may meet.
@@ -54,6 +62,7 @@ class Bundle:
     facts : what the model card says: data, split, metrics, licences.
     id : 16 hexadecimal digits that name every byte; "" before it is saved.
     backbone_file : an ONNX file, where the backbone is one.
+    calibration : by task, intervals of ages and temperatures of classes; none where validation rows were too few.
     """
 
     embedding: EmbeddingSpec
@@ -62,14 +71,27 @@ class Bundle:
     facts: dict[str, Any]
     id: str = ""
     backbone_file: Path | None = None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
 
     def predict(self, vectors: NDArray[Any], *, tasks: Sequence[Task] | None = None) -> pd.DataFrame:
-        """Vectors (n, *dim) of the bundle's own fingerprint to n rows of its tasks' columns, or of those given."""
+        """Vectors (n, *dim) of the bundle's own fingerprint to n rows of its tasks' columns, or of those given.
+
+        An age has its interval in two further columns, age_low and age_high, NaN where the bundle has no calibration;
+        probabilities of classes are calibrated.
+        """
         outputs: dict[str, Any] = {}
         for net in self.nets:
             outputs |= net.predict(vectors)
         asked = self.tasks if tasks is None else tasks
-        return pd.concat([task.decode(outputs[task.name]) for task in asked], axis=1)
+        return pd.concat([self._columns(task, outputs[task.name]) for task in asked], axis=1)
+
+    def _columns(self, task: Task, output: NDArray[np.floating]) -> pd.DataFrame:
+        """Decode one task's output, calibrated."""
+        calibration = self.calibration.get(task.name)
+        if task.kind != "age":
+            return task.decode(calibration(task, output) if calibration else output)
+        bounds = calibration(task, output) if calibration else np.full((len(output), 2), np.nan)
+        return task.decode(output).assign(**{f"{task.name}_low": bounds[:, 0], f"{task.name}_high": bounds[:, 1]})
 
     def load_backbone(self, name: str | None = None, *, cores: int | None = None) -> Backbone:
         """Start the bundle's backbone, or the one named if its embeddings are the same.
@@ -177,6 +199,7 @@ def _write_files(bundle: Bundle, folder: Path, *, card: str, page: str) -> None:
         "embedding": bundle.embedding.to_json(),
         "tasks": [task.to_dict() for task in bundle.tasks],
         "nets": [structure for _, structure in parts],
+        "calibration": {name: to_dict(each) for name, each in bundle.calibration.items()},
         "facts": bundle.facts,
     }
     contents = {_CARD: card.encode(), _MAIN: json.dumps(main, indent=1).encode(), _ARRAYS: save(arrays)}
@@ -224,9 +247,15 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
             facts=main["facts"],
             id=contents,
             backbone_file=folder / _BACKBONE if (folder / _BACKBONE).exists() else None,
+            calibration=_calibration(main),
         )
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder} is not a bundle this program understands ({error!r}): train it again") from None
+
+
+def _calibration(main: dict[str, Any]) -> dict[str, Calibration]:
+    """Every task's calibration; none in a bundle of version 1."""
+    return {} if main["version"] < 2 else {name: from_dict(each) for name, each in main["calibration"].items()}
 
 
 def _nets(structures: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> tuple[Net, ...]:

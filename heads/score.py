@@ -22,6 +22,8 @@ WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".parquet": lambda rows: rows.to_parquet(index=False),
 }
 
+AGES = ("age", "age_low", "age_high")
+
 NOT_TRAINED = "(random weights, not trained)"  # stands beside the bundle's id in every row
 
 # Inferring ethnicity of people is restricted by law in places (EU AI Act, Art. 5(1)(g)): only when asked for by name.
@@ -49,7 +51,7 @@ def score(
     Returns
     -------
     rows : DataFrame, one row per image in input order: path (relative), face (0, or missing without one), status,
-        reason, the tasks' columns, bundle (its id). Predictions are missing unless status is "ok".
+        reason, the columns of `Bundle.predict`, bundle (its id). Predictions are missing unless status is "ok".
     report : of the extraction, for counts and times.
     """
     tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
@@ -86,9 +88,9 @@ def _store(path: Place | None) -> Iterator[EmbeddingStore]:
 def write_scores(rows: pd.DataFrame, path: Path) -> None:
     """Write predictions as .csv, .jsonl or .parquet, whole or not at all, readable by their owner alone.
 
-    Ages and probabilities have four decimals, which is more than a face tells.
+    Ages, their intervals and probabilities have four decimals, which is more than a face tells.
     """
-    numbers = [column for column in rows if column == "age" or str(column).endswith("_proba")]
+    numbers = [column for column in rows if column in AGES or str(column).endswith("_proba")]
     rounded = rows.astype(dict.fromkeys(numbers, "float64")).round(dict.fromkeys(numbers, 4))
     content = WRITERS[path.suffix](rounded)
     with atomic_write(path, mode=PRIVATE) as file:

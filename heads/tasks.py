@@ -20,7 +20,10 @@ Floats = NDArray[np.float64]
 Metric = Callable[[Floats, Floats], float]
 
 BUILT_IN = ("age", "gender", "ethnicity", "age_group")
-RESERVED = ("image_id", "path", "sha256", "face", "status", "reason", "bundle")  # columns of manifests and of scores
+RESERVED = (  # columns of manifests and of scores
+    *("image_id", "path", "sha256", "face", "status", "reason", "bundle"),
+    *("age_low", "age_high"),
+)
 MOST_WHOLE_NUMBERS = 10  # a numeric column with at most this many distinct values, all whole, holds classes
 
 

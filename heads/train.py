@@ -12,8 +12,10 @@ from typing import Any
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError
 from heads.bundle import Bundle, require_replaceable, save_bundle
+from heads.calibrate import LEVEL, Calibration, rows_needed
 from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
+from heads.holdout import calibrate_heads, measure_intervals
 from heads.net import together
 from heads.report.run import Run
 from heads.report.write import bundle_page
@@ -69,14 +71,18 @@ def train(
     if unfit:
         raise HeadError(f'head "{head}" cannot learn {", ".join(sorted(unfit))}: choose dense, shared or linear')
     nets, outcomes = [], []
+    calibration: dict[str, Calibration] = {}
+    intervals: dict[str, float] = {}
     for cell in (Cell(spec, head, group) for group in groups):
         folds, cost = fit_folds(cell, data, seed=seed)
         nets.append(together(folds))
         outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
+        calibration |= calibrate_heads(cell, folds, data)
+        intervals |= measure_intervals(cell, folds, data)
         on_progress(len(cell.tasks))
     comparison = comparison_of(outcomes, data, seed=seed)
-    facts = _facts(comparison, data, head=head, seed=seed)
-    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file)
+    facts = _facts(comparison, data, head=head, seed=seed) | {"intervals": intervals}
+    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file, calibration=calibration)
     page = bundle_page(comparison, data, run) if run else ""
     return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
 
@@ -117,9 +123,24 @@ def model_card(bundle: Bundle) -> str:
         licence=spec.recorded["licence"],
         excluded="; ".join(left_out) or "none",
         measured="\n".join(metrics),
+        intervals=_intervals(bundle),
         warning=_SEEDED_WARNING if spec.seeded is not None else "",
         weights=", and those of the backbone" if bundle.backbone_file else "",
-        **facts,
+        **{name: fact for name, fact in facts.items() if name != "intervals"},
+    )
+
+
+def _intervals(bundle: Bundle) -> str:
+    """What the card says of the intervals of ages."""
+    if "age" not in bundle.calibration:
+        return f"none: an age task with {rows_needed()} or more validation rows is needed"
+    promised = f"`age_low` to `age_high` is to hold {LEVEL:.0%} of ages"
+    measured = bundle.facts["intervals"]
+    if not measured:
+        return f"{promised}; not measured, for want of validation rows in each fold"
+    return (
+        f"{promised}; one fold's held {measured['coverage']:.1%} of {measured['n']:,} it had not seen, "
+        f"{measured['width']:.1f} years wide on average"
     )
 
 
@@ -140,6 +161,7 @@ _CARD = """# {tasks} from {spec.name}
 - **Heads**: {head}, one per fold of the split, averaged; seed {seed}.
 - **Data**: {images:,} images. Left out: {excluded}.
 - **Split**: {split[rule]}; seed {split[seed]}, hash `{split[hash]}`.
+- **Intervals**: {intervals}.
 - **Licence** of the backbone's weights: {licence}. Use of this bundle is bound by it, and by that of your data.
 
 ## Measured

@@ -18,6 +18,7 @@ from data.errors import BackboneError, BundleError, FaceprobeError
 from embedder.backbone import load_backbone
 from embedder.resolve import resolve_backbone
 from heads.bundle import Bundle, load_bundle, save_bundle
+from heads.calibrate import Intervals, Temperature
 from heads.net import Layer, Net
 from heads.tasks import Task
 from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx, write_pooling_onnx
@@ -111,7 +112,13 @@ def test_files_hold_json_and_arrays_and_no_pickle(saved):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"facts": {}}, {"tasks": (GENDER, AGE, HEIGHT)}, {"embedding": replace(FAKE_SPEC, layer="other")}],
+    [
+        {"seed": 1},
+        {"facts": {}},
+        {"tasks": (GENDER, AGE, HEIGHT)},
+        {"embedding": replace(FAKE_SPEC, layer="other")},
+        {"calibration": {"gender": Temperature(1.1, 60)}},
+    ],
     ids=str,
 )
 def test_id_changes_with_whatever_is_in_the_bundle(saved, tmp_path, change):
@@ -146,7 +153,7 @@ def test_bundle_with_a_page_is_replaced_by_one_without(saved):
 def test_predict_gives_the_columns_of_the_tasks_asked_for(saved):
     bundle = load_bundle(saved)
     everything = bundle.predict(vectors())
-    assert [*everything] == ["age", "gender", "gender_proba", "height"]
+    assert [*everything] == ["age", "age_low", "age_high", "gender", "gender_proba", "height"]
     pd.testing.assert_frame_equal(
         bundle.predict(vectors(), tasks=[HEIGHT, GENDER]), everything[["height", "gender", "gender_proba"]]
     )
@@ -157,6 +164,52 @@ def test_predict_of_no_rows_has_the_same_columns(saved):
     nothing = bundle.predict(vectors(0))
     assert len(nothing) == 0
     assert [*nothing] == [*bundle.predict(vectors())]
+
+
+# ---- calibration
+
+CALIBRATION = {"age": Intervals(0.9, (0.0, 4.0), (1.5, 2.0), (60, 70)), "gender": Temperature(2.0, 130)}
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """Return a bundle with calibration, saved and loaded."""
+    return save_bundle(make_bundle(calibration=CALIBRATION), tmp_path / "calibrated", card="")
+
+
+def test_calibration_comes_back(calibrated):
+    assert calibrated.calibration == CALIBRATION
+
+
+def test_age_has_the_interval_that_its_calibration_gives(calibrated):
+    rows = calibrated.predict(vectors())
+    output = calibrated.nets[0].predict(vectors())["age"]
+    np.testing.assert_allclose(rows[["age_low", "age_high"]], CALIBRATION["age"](AGE, output))
+    assert (rows["age_low"] <= rows["age"]).all()
+    assert (rows["age"] <= rows["age_high"]).all()
+
+
+def test_probability_is_calibrated_and_neither_ages_nor_classes_change(calibrated):
+    rows, plain = calibrated.predict(vectors()), make_bundle().predict(vectors())
+    pd.testing.assert_frame_equal(rows[["age", "gender", "height"]], plain[["age", "gender", "height"]])
+    odds, colder = (p / (1 - p) for p in (rows["gender_proba"], plain["gender_proba"]))
+    np.testing.assert_allclose(odds**2, colder, rtol=1e-4)
+
+
+def test_bundle_without_calibration_has_ages_without_intervals(saved):
+    rows = load_bundle(saved).predict(vectors())
+    assert rows[["age_low", "age_high"]].isna().all(axis=None)
+    assert rows["age"].notna().all()
+
+
+def test_bundle_of_version_1_which_has_no_calibration_can_still_be_read(saved):
+    main = json.loads((saved / "bundle.json").read_text())
+    del main["calibration"]
+    (saved / "bundle.json").write_text(json.dumps({**main, "version": 1}))
+    sign(saved)
+    bundle = load_bundle(saved)
+    assert bundle.calibration == {}
+    pd.testing.assert_frame_equal(bundle.predict(vectors()), make_bundle().predict(vectors()))
 
 
 # ---- what was altered is refused
@@ -255,8 +308,8 @@ def rewrite(folder, **changes) -> None:
 
 
 def test_newer_version_is_refused(saved):
-    rewrite(saved, version=2)
-    with pytest.raises(BundleError, match="format 2, this program reads 1: update faceprobe"):
+    rewrite(saved, version=3)
+    with pytest.raises(BundleError, match="format 3, this program reads 2: update faceprobe"):
         load_bundle(saved)
 
 
@@ -273,7 +326,16 @@ def test_settings_that_do_not_fit_their_fingerprint_are_refused(saved):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"nets": [{}, {}]}, {"nets": 3}, {"tasks": [{}]}, {"tasks": None}, {"embedding": []}], ids=str
+    "changes",
+    [
+        *({"nets": [{}, {}]}, {"nets": 3}, {"tasks": [{}]}, {"tasks": None}, {"embedding": []}),
+        *(
+            {"calibration": None},
+            {"calibration": {"age": {"level": 0.9}}},
+            {"calibration": {"age": {"value": 0, "n": 1}}},
+        ),
+    ],
+    ids=str,
 )
 def test_contents_that_make_no_sense_are_an_expected_error(saved, changes):
     rewrite(saved, **changes)

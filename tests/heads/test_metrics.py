@@ -67,3 +67,99 @@ def test_balanced_mae_counts_a_rare_group_as_much_as_a_common_one():
     y, predicted = np.zeros(10), np.array([1.0] * 9 + [11.0])
     assert metrics.balanced_mae(y, predicted, np.array([0] * 9 + [7])) == 6.0
     assert metrics.mae(y, predicted) == 2.0
+
+
+# ---- curves and tables of ages
+
+
+def test_curve_of_cumulative_scores_has_every_k_from_0_to_15():
+    y, predicted = np.zeros(4), np.array([0.0, -1.0, 7.5, 40.0])
+    curve = metrics.cs_curve(y, predicted)
+    assert curve.tolist() == [0.25] + [0.5] * 7 + [0.75] * 8
+    assert curve[5] == metrics.cs_at(y, predicted, k=5)
+
+
+@given(pairs_of_numbers)
+def test_curve_of_cumulative_scores_never_falls(pairs):
+    curve = metrics.cs_curve(*columns(pairs))
+    assert (np.diff(curve) >= 0).all()
+
+
+def test_errors_by_age_are_those_of_each_completed_year():
+    y, predicted = np.array([30.0, 4.0, 30.9, 30.0]), np.array([33.0, 4.0, 29.9, 31.0])
+    found = metrics.by_age(y, predicted)
+    assert found.ages.tolist() == [4, 30]
+    assert found.n.tolist() == [1, 3]
+    np.testing.assert_allclose(found.mae, [0, 5 / 3])
+    np.testing.assert_allclose(found.bias, [0, 1])
+
+
+@given(pairs_of_numbers)
+def test_errors_by_age_add_up_to_those_of_all_rows(pairs):
+    y, predicted = columns(pairs)
+    found = metrics.by_age(y, predicted)
+    assert np.average(found.mae, weights=found.n) == pytest.approx(metrics.mae(y, predicted))
+    assert np.average(found.bias, weights=found.n) == pytest.approx(metrics.bias(y, predicted), abs=1e-9)
+
+
+# ---- classes
+
+
+@given(pairs_of_classes)
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_confusion_and_figures_of_classes_agree_with_sklearn(pairs):
+    y, predicted = columns(pairs)
+    counts = metrics.confusion(y, predicted, n_classes=5)
+    assert (counts == oracle.confusion_matrix(y, predicted, labels=range(5))).all()
+    expected = oracle.precision_recall_fscore_support(y, predicted, labels=range(5), zero_division=np.nan)
+    for found, wanted in zip(metrics.per_class(counts), expected[:3], strict=True):
+        np.testing.assert_allclose(found, wanted)
+
+
+def test_groups_off_are_shares_by_distance():
+    y, predicted = np.array([0.0, 1, 2, 3]), np.array([0.0, 2, 1, 0])
+    assert metrics.groups_off(y, predicted, n_groups=5).tolist() == [0.25, 0.5, 0, 0.25, 0]
+
+
+# ---- probabilities
+
+
+def probabilities(n, *, seed=0, classes=3):
+    """Draw probabilities (n, classes), and labels that they tell the truth about."""
+    rng = np.random.default_rng(seed)
+    proba = rng.dirichlet(np.full(classes, 0.6), n)
+    y = (rng.random((n, 1)) > proba.cumsum(axis=1)[:, :-1]).sum(axis=1).astype(np.float64)
+    return y, proba
+
+
+def test_log_likelihood_agrees_with_sklearn():
+    y, proba = probabilities(200)
+    assert metrics.nll(y, proba) == pytest.approx(oracle.log_loss(y, proba, labels=[0, 1, 2]))
+
+
+def test_log_likelihood_of_what_was_called_impossible_is_finite():
+    assert metrics.nll(np.array([1.0]), np.array([[1.0, 0.0]])) == pytest.approx(-np.log(1e-12))
+
+
+def test_calibration_error_by_hand():
+    proba = np.array([[0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.9, 0.1]])
+    y = np.array([0.0, 0, 0, 0])  # bins {0.6 right, 0.7 wrong} and {0.8 right, 0.9 right}
+    said, right, n = metrics.calibration_curve(y, proba, bins=2)
+    np.testing.assert_allclose(said, [0.65, 0.85])
+    assert (right.tolist(), n.tolist()) == ([0.5, 1], [2, 2])
+    assert metrics.ece(y, proba, bins=2) == pytest.approx((2 * 0.15 + 2 * 0.15) / 4)
+
+
+@given(st.integers(1, 40), st.integers(1, 20))
+def test_bins_hold_every_row_and_are_equally_full(n, bins):
+    _, _, counts = metrics.calibration_curve(*probabilities(n), bins=bins)
+    assert counts.sum() == n
+    assert len(counts) == min(n, bins)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_calibration_error_is_small_for_honest_probabilities_and_large_for_overconfident_ones():
+    y, proba = probabilities(20_000)
+    sharp = proba**3 / (proba**3).sum(axis=1, keepdims=True)
+    assert metrics.ece(y, proba) < 0.02
+    assert metrics.ece(y, sharp) > 0.1

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from embedder.backbone import load_backbone
 from embedder.preprocess import decode, read_file
 from embedder.store import open_store
 from heads.bundle import Bundle, save_bundle
+from heads.calibrate import Intervals
 from heads.dataset import Dataset
 from heads.net import HeadError, Layer, Net
 from heads.score import WRITERS, score, write_scores
@@ -68,7 +70,8 @@ def test_every_image_has_one_row_in_input_order(images, bundle):
 
 def test_columns_stand_in_the_order_promised(images, bundle):
     rows, _ = score(images, bundle, fake_backbone())
-    assert [*rows] == ["path", "face", "status", "reason", "age", "gender", "gender_proba", "height", "bundle"]
+    ages, classes = ["age", "age_low", "age_high"], ["gender", "gender_proba"]
+    assert [*rows] == ["path", "face", "status", "reason", *ages, *classes, "height", "bundle"]
 
 
 def test_failure_has_a_reason_and_no_prediction_and_a_success_the_reverse(images, bundle):
@@ -80,6 +83,20 @@ def test_failure_has_a_reason_and_no_prediction_and_a_success_the_reverse(images
     assert predicted[~ok].isna().all(axis=None)
     assert predicted[ok].notna().all(axis=None)
     assert set(rows["face"][ok]) == {0}
+
+
+def test_age_has_an_interval_where_the_bundle_has_one_and_none_where_not(images, bundle, tmp_path):
+    plain, _ = score(images, bundle, fake_backbone())
+    assert plain[["age_low", "age_high"]].isna().all(axis=None)
+    calibrated = replace(bundle, calibration={"age": Intervals(0.9, (0.0,), (1 / 3,), (60,))})
+    rows, _ = score(images, calibrated, fake_backbone())
+    ok = rows["status"] == "ok"
+    assert (rows["age_low"][ok] < rows["age"][ok]).all()
+    assert (rows["age"][ok] < rows["age_high"][ok]).all()
+    assert rows[["age_low", "age_high"]][~ok].isna().all(axis=None)
+    write_scores(rows, tmp_path / "out.csv")
+    written = read_back(tmp_path / "out.csv")["age_low"].replace("", None).dropna().astype(float)
+    np.testing.assert_allclose(written, rows["age_low"][ok].astype(float).round(4))
 
 
 def test_prediction_is_that_of_the_image_itself(images, bundle):
@@ -231,7 +248,7 @@ def test_missing_predictions_are_empty_in_csv_and_null_in_jsonl(images, bundle, 
         write_scores(rows, tmp_path / f"out{suffix}")
     line = (tmp_path / "out.csv").read_text("utf-8").splitlines()[2]
     assert line.startswith("text.png,,unreadable,")
-    assert line.endswith(f",,,,,{bundle.id}")
+    assert line.endswith(f",,,,,,,{bundle.id}")
     record = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[1])
     assert [record[key] for key in ("face", "age", "gender", "gender_proba", "height")] == [None] * 5
 

@@ -153,7 +153,7 @@ def test_one_dense_net_for_all_tasks_is_bundled_and_beats_the_dummy(world, tmp_p
     bundle = load_bundle(tmp_path / "bundle")
     assert len(bundle.nets) == 1
     predicted = bundle.predict(data.rows.vectors[world.specs[0].fingerprint])
-    assert [*predicted] == ["age", "gender", "gender_proba"]
+    assert [*predicted] == ["age", "age_low", "age_high", "gender", "gender_proba"]
     age = training.comparison.results.query("task == 'age' and metric == 'mae'")["value"].mean()
     labels = data.rows.labels["age"]
     assert age < 0.7 * mae(labels, np.full(len(labels), np.median(labels)))
