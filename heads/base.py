@@ -33,9 +33,21 @@ class Head(Protocol):
         """Learn from the rows with a label; choose and stop early by the validation rows alone."""
 
     def fit_folds(
-        self, X: NDArray[Any], y: Any, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+        self,
+        X: NDArray[Any],
+        y: Any,
+        folds: Sequence[Fold],
+        *,
+        seeds: Sequence[int] | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> list[Any]:
-        """Fit one clone of this head per fold, on its training rows; its test rows are not looked at."""
+        """Fit one clone of this head per fold, on its training rows; its test rows are not looked at.
+
+        Parameters
+        ----------
+        seeds : one per fold, in place of the head's own; a fold may be there again with another seed.
+        sample_weight : of all rows, (n,), or of all rows for each fold, (folds, n); rows of weight 0 do not train.
+        """
 
     def predict(self, X: NDArray[Any]) -> Any:
         """Predict values as in y."""
@@ -128,12 +140,14 @@ class OneTaskHead:
 
     def _check_has_classes(self) -> None:
         """Refuse to speak of the classes of a regression."""
-        if self.net_.outputs[self.task.name].activation != "softmax":
+        if self.net_.outputs[self.task.name].activation == "linear":
             raise AttributeError(f'the output for task "{self.task.name}" is a number and has no classes')
 
 
-def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
-    """Return the training and validation rows of a fold that have a label.
+def check_rows(
+    X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows], weight: Floats
+) -> tuple[Rows, Rows]:
+    """Return the training and validation rows of a fold that have a label; training rows of weight 0 are left out.
 
     Raises
     ------
@@ -144,6 +158,7 @@ def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, 
             raise HeadError(f'expected one label of "{name}" per row, {len(X)}; found {len(y)}.')
     labelled = np.any([np.isfinite(y) for y in labels.values()], axis=0)
     train, valid = (rows[labelled[rows]] for rows in fold)
+    train = train[weight[train] > 0]
     for role, rows in (("training", train), ("validation", valid)):
         if not len(rows):
             raise HeadError(
@@ -153,6 +168,32 @@ def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, 
     if X.dtype.kind == "f" and not np.isfinite(X[np.concatenate([train, valid])]).all():
         raise HeadError("expected finite embeddings; found NaN or infinity.\nExtract them again.")
     return train, valid
+
+
+def fold_weights(sample_weight: ArrayLike | None, n_folds: int, n: int) -> Floats:
+    """Lay out weights given once for all folds, (n,), for each fold, (n_folds, n), or not at all, as (n_folds, n).
+
+    Raises
+    ------
+    HeadError : another shape, or a weight below 0 or not finite.
+    """
+    if sample_weight is None:
+        return np.ones((n_folds, n))
+    given = np.asarray(sample_weight, dtype=np.float64)
+    if given.shape not in ((n,), (n_folds, n)):
+        raise HeadError(f"expected weights of shape ({n},) or ({n_folds}, {n}); found {given.shape}.")
+    if not (np.isfinite(given) & (given >= 0)).all():
+        raise HeadError("expected finite weights of 0 or more; found others.")
+    return np.broadcast_to(given, (n_folds, n))
+
+
+def fold_seeds(seeds: Sequence[int] | None, own: int, n_folds: int) -> list[int]:
+    """One seed per fold: those given, or a head's own for all. Raises HeadError for another number of them."""
+    if seeds is None:
+        return [own] * n_folds
+    if len(seeds) != n_folds:
+        raise HeadError(f"expected one seed per fold, {n_folds}; found {len(seeds)}.")
+    return list(seeds)
 
 
 def stack_validation(
@@ -172,3 +213,11 @@ def stack_validation(
     labels = {name: np.concatenate([np.asarray(y[name], float), np.asarray(y_valid[name], float)]) for name in y}
     rows = np.arange(len(X) + len(X_valid))
     return np.concatenate([X, X_valid]), labels, (rows[: len(X)], rows[len(X) :], rows[:0])
+
+
+def pad_weight(sample_weight: ArrayLike | None, n: int) -> Floats | None:
+    """Give the validation rows, which `stack_validation` puts after the training rows, the weight 1: (n,) in all."""
+    if sample_weight is None:
+        return None
+    given = np.asarray(sample_weight, dtype=np.float64)
+    return np.concatenate([given, np.ones(n - len(given))])

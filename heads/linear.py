@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
-from heads.base import Fold, OneTaskHead, check_rows, stack_validation
+from heads.base import Fold, OneTaskHead, check_rows, fold_seeds, fold_weights, pad_weight, stack_validation
 from heads.inputs import learn_projection
 from heads.metrics import mae
 from heads.net import HeadError, Layer, Net
@@ -60,26 +60,33 @@ class _Probe(OneTaskHead, BaseEstimator, ABC):
         """
         name = self.task.name
         rows, labels, fold = stack_validation(X, {name: y}, X_valid, None if y_valid is None else {name: y_valid})
-        weight = None if sample_weight is None else np.append(sample_weight, np.ones(len(rows) - len(X)))
+        weight = pad_weight(sample_weight, len(rows))
         with _small_fits():
-            return self._fit(rows, labels[name], fold, weight)
+            return self._fit(rows, labels[name], fold, fold_weights(weight, 1, len(rows))[0])
 
     def fit_folds(
-        self, X: NDArray[Any], y: ArrayLike, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+        self,
+        X: NDArray[Any],
+        y: ArrayLike,
+        folds: Sequence[Fold],
+        *,
+        seeds: Sequence[int] | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> list["_Probe"]:
-        """Fit one clone per fold; y and weights are of all rows, (n,)."""
-        labels = np.asarray(y, dtype=np.float64)
+        """Fit one clone per fold; see `Head.fit_folds`."""
+        labels, weights = np.asarray(y, dtype=np.float64), fold_weights(sample_weight, len(folds), len(X))
+        heads = [clone(self).set_params(seed=seed) for seed in fold_seeds(seeds, self.seed, len(folds))]
         with _small_fits():
             return Parallel(n_jobs=-1, prefer="threads")(
-                delayed(clone(self)._fit)(X, labels, fold, sample_weight) for fold in folds
+                delayed(head._fit)(X, labels, fold, weight)
+                for head, fold, weight in zip(heads, folds, weights, strict=True)
             )
 
-    def _fit(self, X: NDArray[Any], y: Floats, fold: Fold, sample_weight: ArrayLike | None) -> "_Probe":
+    def _fit(self, X: NDArray[Any], y: Floats, fold: Fold, weight: Floats) -> "_Probe":
         """Fit on the training rows of a fold."""
         started = time.perf_counter()
-        train, valid = check_rows(X, {self.task.name: y}, fold[:2])
-        weight = np.ones(len(train)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[train]
-        layers = self._learn(X[train], y[train], weight)
+        train, valid = check_rows(X, {self.task.name: y}, fold[:2], weight)
+        layers = self._learn(X[train], y[train], weight[train])
         nets = [Net((), {self.task.name: Layer(*each, self._activation)}) for each in layers]
         self.net_ = min(nets, key=lambda net: self._loss(net, X[valid], y[valid]))
         self.seconds_ = time.perf_counter() - started

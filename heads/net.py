@@ -48,12 +48,36 @@ def softmax(x: Floats) -> Floats:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def sigmoid(x: Floats) -> Floats:
+    """Logistic function, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def coral(x: Floats) -> Floats:
+    """Turn logits of "older than year k" into probabilities of years, (..., K - 1) to (..., K) (CORAL, 2020).
+
+    All logits are one number plus a bias each. Sorted, they give no year less than nothing, and the same expected age.
+    """
+    return _between(sigmoid(-np.sort(-x, axis=-1)))
+
+
+def corn(x: Floats) -> Floats:
+    """The same from logits of "older than year k, if older than year k - 1" (CORN, 2021)."""
+    return _between(np.cumprod(sigmoid(x), axis=-1))
+
+
+def _between(older: Floats) -> Floats:
+    """P(older than year k), falling along the last axis (..., K - 1), to P(year k), (..., K)."""
+    ends = [np.ones_like(older[..., :1]), older, np.zeros_like(older[..., :1])]
+    return -np.diff(np.concatenate(ends, axis=-1), axis=-1)
+
+
 def linear(x: Floats) -> Floats:
     """Leave x as it is."""
     return x
 
 
-ACTIVATIONS = {"gelu": gelu, "softmax": softmax, "linear": linear}
+ACTIVATIONS = {"gelu": gelu, "softmax": softmax, "coral": coral, "corn": corn, "linear": linear}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +89,13 @@ class Net:
     Attributes
     ----------
     trunk : the hidden layers, shared by all tasks; none in a linear head.
-    outputs : the last layer of each task: "softmax" gives probabilities, "linear" with one output a number.
+    outputs : the last layer of each task: "linear" with one output gives a number, any other probabilities.
+    normalise : whether each row is first divided by its length.
     """
 
     trunk: tuple[Layer, ...]
     outputs: dict[str, Layer]
+    normalise: bool = False
 
     @property
     def n_features(self) -> int:
@@ -108,13 +134,11 @@ class Net:
 
     def _predict(self, rows: NDArray[Any]) -> dict[str, Floats]:
         """Predict one block of rows, (n, n_features)."""
-        x = rows.astype(np.float32, copy=False)[None]
+        x = (unit_rows(rows) if self.normalise else rows.astype(np.float32, copy=False))[None]
         for layer in self.trunk:
             x = layer(x)
         means = {task: layer(x).mean(axis=0) for task, layer in self.outputs.items()}
-        return {
-            task: mean if self.outputs[task].activation == "softmax" else mean[:, 0] for task, mean in means.items()
-        }
+        return {task: mean[:, 0] if self.outputs[task].activation == "linear" else mean for task, mean in means.items()}
 
     def to_arrays(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Take the net apart.
@@ -132,12 +156,13 @@ class Net:
         structure = {
             "trunk": [layer.activation for layer in self.trunk],
             "outputs": {task: layer.activation for task, layer in self.outputs.items()},
+            "normalise": self.normalise,
         }
         return arrays, structure
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Floats], structure: Mapping[str, Any]) -> "Net":
-        """Put together what `to_arrays` took apart.
+        """Put together what `to_arrays` took apart; "normalise" may be missing, as in bundles of format 1.
 
         Raises
         ------
@@ -152,7 +177,7 @@ class Net:
             }
             trunk = tuple(layer for name, layer in layers.items() if name.startswith("trunk."))
             outputs = {task: layers[f"outputs.{task}"] for task in structure["outputs"]}
-            net = cls(trunk, outputs)
+            net = cls(trunk, outputs, normalise=bool(structure.get("normalise", False)))
             net.predict(np.zeros((1, net.n_features), dtype=np.float32))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
             raise HeadError(f"expected the arrays of a head; found {error!r}.\nSave the head again.") from error
@@ -169,12 +194,20 @@ def together(nets: Sequence[Net]) -> Net:
 
     trunk = tuple(join(layers) for layers in zip(*(net.trunk for net in nets), strict=True))
     outputs = {task: join([net.outputs[task] for net in nets]) for task in nets[0].outputs}
-    return Net(trunk, outputs)
+    return Net(trunk, outputs, normalise=nets[0].normalise)
 
 
 def flatten(X: NDArray[Any]) -> NDArray[Any]:
     """View rows of any shape as (n, features)."""
     return X.reshape(len(X), int(np.prod(X.shape[1:])))
+
+
+def unit_rows(X: NDArray[Any]) -> Floats:
+    """Flatten rows and divide each by its length, to float32; rows of zeros stay as they are."""
+    rows: Floats = flatten(X).astype(np.float32, copy=False)
+    length: Floats = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    length[length == 0] = 1
+    return rows / length
 
 
 def expected_value(proba: NDArray[np.floating], ages: NDArray[np.floating]) -> NDArray[np.float64]:

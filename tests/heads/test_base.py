@@ -41,19 +41,19 @@ def test_fold_without_labelled_rows_is_refused():
     y = np.full(30, np.nan)
     y[faces.fold[0]] = 1
     with pytest.raises(HeadError, match="expected validation rows with a label of age; found none"):
-        check_rows(faces.X, {"age": y}, faces.fold[:2])
+        check_rows(faces.X, {"age": y}, faces.fold[:2], np.ones(30))
     with pytest.raises(HeadError, match="expected training rows"):
-        check_rows(faces.X, {"age": np.full(30, np.nan)}, faces.fold[:2])
+        check_rows(faces.X, {"age": np.full(30, np.nan)}, faces.fold[:2], np.ones(30))
 
 
 def test_embeddings_that_are_not_finite_are_refused():
     faces = make_faces(30)
     faces.X[faces.fold[0][0], 0] = np.nan
     with pytest.raises(HeadError, match="expected finite embeddings"):
-        check_rows(faces.X, faces.y, faces.fold[:2])
+        check_rows(faces.X, faces.y, faces.fold[:2], np.ones(30))
 
 
 def test_labels_of_another_length_are_refused():
     faces = make_faces(30)
     with pytest.raises(HeadError, match='expected one label of "age" per row, 30; found 29'):
-        check_rows(faces.X, {"age": faces.y["age"][:-1]}, faces.fold[:2])
+        check_rows(faces.X, {"age": faces.y["age"][:-1]}, faces.fold[:2], np.ones(30))

@@ -64,6 +64,18 @@ def test_class_without_training_rows_is_never_predicted(faces):
     assert (head.predict(faces.X) == y).mean() > 0.95
 
 
+def test_weights_and_seeds_are_of_each_fold(faces):
+    train, valid, test = faces.fold
+    weights = np.ones((2, len(faces.X)))
+    weights[0, train[:200]] = 0
+    head, y = RidgeHead(AGE), faces.y["age"]
+    weighted, plain = head.fit_folds(faces.X, y, [faces.fold] * 2, seeds=[3, 4], sample_weight=weights)
+    assert (weighted.seed, plain.seed) == (3, 4)
+    fewer = head.fit_folds(faces.X, y, [(train[200:], valid, test)])[0]
+    np.testing.assert_array_equal(weighted.predict(faces.X), fewer.predict(faces.X))
+    np.testing.assert_array_equal(plain.predict(faces.X), fit_fold(head, faces).predict(faces.X))
+
+
 def test_single_class_in_the_training_rows_is_refused(faces):
     with pytest.raises(HeadError, match="expected two or more classes among the training rows"):
         fit_fold(LinearHead(GENDER), faces, np.zeros(len(faces.X)))
