@@ -1,5 +1,6 @@
 """What all heads share: the registry, the checks of `fit`, and prediction through the NumPy net."""
 
+import ast
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heads.net import HeadError, Net
+from heads.net import HeadError, Predictor
+from heads.recipe import Recipe
 from heads.tasks import Floats, Kind, Task
 
 Rows = NDArray[np.int64]
@@ -18,7 +20,7 @@ Fold = tuple[Rows, Rows, Rows]  # positions of the rows that train, validate and
 class Head(Protocol):
     """What trains on rows X (n, ...) and labels y as `Task.encode` gives them: (n,), or a dict of task to (n,)."""
 
-    net_: Net
+    net_: Predictor
     seconds_: float
 
     def fit(
@@ -63,6 +65,7 @@ class HeadRow:
     kinds : the kinds of tasks it can learn.
     shared : whether one head learns all tasks; else it learns one.
     about : one line for a table.
+    bundled : whether it ends as a `Net`, which a bundle can hold.
     """
 
     module: str
@@ -70,6 +73,7 @@ class HeadRow:
     kinds: tuple[Kind, ...]
     shared: bool
     about: str
+    bundled: bool = True
 
 
 _ALL: tuple[Kind, ...] = ("age", "class", "number")
@@ -78,37 +82,75 @@ HEADS: Mapping[str, HeadRow] = {
     "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "dense net, one trunk for all tasks"),
     "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),
     "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression"),
+    "svm": HeadRow("heads.peers", "SVMHead", _ALL, False, "support vectors, Gaussian kernel", bundled=False),
+    "knn": HeadRow("heads.peers", "NeighboursHead", _ALL, False, "k-nearest neighbours", bundled=False),
     "dummy": HeadRow("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"),
 }
+_DENSE = ("dense", "shared")
 
 
 def head_row(name: str) -> HeadRow:
-    """Look a head up by name.
+    """Look a head up by its name, with its settings if it has any; see `parse_head`."""
+    return parse_head(name)[0]
+
+
+def parse_head(text: str) -> tuple[HeadRow, dict[str, Any]]:
+    """Read a head as it is typed: a name of `HEADS` or a scikit-learn estimator's import path, and settings.
+
+    "dense:loss=coral,hidden=512x256" has settings of `Recipe`; "sklearn.svm.LinearSVR:C=0.1" has arguments of the
+    estimator, which are Python literals or else text.
+
+    Returns
+    -------
+    row : the kind of head.
+    arguments : of its class, beside task and seed.
 
     Raises
     ------
-    HeadError : an unknown one, with those known.
+    HeadError : an unknown name or setting, with those known, or a value that a setting cannot have.
     """
+    name, _, listed = text.partition(":")
+    words = [word.partition("=") for word in listed.split(",")] if listed else []
+    if not all(key and equals for key, equals, _ in words):
+        raise HeadError(f'expected a head such as dense, or dense:loss=l1,dropout=0.3; found "{text}".')
+    settings = {key: value for key, _, value in words}
+    if "." in name:
+        from heads.peers import kinds_of
+
+        given = {key: _literal(value) for key, value in settings.items()}
+        row = HeadRow("heads.peers", "EstimatorHead", kinds_of(name, given), False, name, bundled=False)
+        return row, {"path": name, "settings": given}
     if name not in HEADS:
-        raise HeadError(f'expected a head out of {", ".join(HEADS)}; found "{name}".')
-    return HEADS[name]
+        known = ", ".join(HEADS)
+        raise HeadError(f'expected a head out of {known}, or a scikit-learn estimator\'s path; found "{name}".')
+    if settings and name not in _DENSE:
+        raise HeadError(f'expected "{name}" without settings, it has none; found {", ".join(settings)}.')
+    return HEADS[name], {"recipe": Recipe.parse(settings)} if settings else {}
+
+
+def _literal(text: str) -> Any:
+    """Read a number, True, None and the like; anything else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def make_head(name: str, tasks: Sequence[Task], *, seed: int = 0) -> Head:
-    """Make an unfitted head for these tasks, exactly one unless the head is shared.
+    """Make an unfitted head for these tasks, exactly one unless the head is shared; the name as of `parse_head`.
 
     Raises
     ------
-    HeadError : unknown head, or one that cannot learn these tasks.
+    HeadError : unknown head or setting, or a head that cannot learn these tasks.
     """
-    row = head_row(name)
+    row, arguments = parse_head(name)
     unfit = [task.name for task in tasks if task.kind not in row.kinds]
     if unfit:
         raise HeadError(f'head "{name}" learns {" and ".join(row.kinds)}; found task {", ".join(unfit)}.')
     if not row.shared and len(tasks) != 1:
         raise HeadError(f'head "{name}" learns one task; found {len(tasks)}.\nMake one head for each.')
     head_class = getattr(importlib.import_module(row.module), row.name)
-    head: Head = head_class(tuple(tasks) if row.shared else tasks[0], seed=seed)
+    head: Head = head_class(tuple(tasks) if row.shared else tasks[0], seed=seed, **arguments)
     return head
 
 
@@ -116,7 +158,7 @@ class OneTaskHead:
     """Prediction of a fitted head that has `task` and `net_`."""
 
     task: Task
-    net_: Net
+    net_: Predictor
 
     @property
     def n_features_in_(self) -> int:
@@ -140,7 +182,7 @@ class OneTaskHead:
 
     def _check_has_classes(self) -> None:
         """Refuse to speak of the classes of a regression."""
-        if self.net_.outputs[self.task.name].activation == "linear":
+        if not self.net_.has_classes(self.task.name):
             raise AttributeError(f'the output for task "{self.task.name}" is a number and has no classes')
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from data.files import PRIVATE, atomic_write
 from heads.base import Head, head_row, make_head
 from heads.dataset import AnySpec, Dataset
-from heads.net import Net, together
+from heads.net import Predictor, predict_together
 from heads.tasks import METRICS, Task
 
 ADULT = 14  # years; an infant's gender cannot be seen, so it is reported for these and older as well
@@ -187,8 +187,8 @@ def run_cell(cell: Cell, data: Dataset, *, seed: int = 0) -> pa.Table:
     return table.replace_schema_metadata({"cell": json.dumps(facts)})
 
 
-def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Net], dict[str, Any]]:
-    """One trained net per fold of the split; with the `seconds` it took, the `bytes` of one and their `history`."""
+def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Predictor], dict[str, Any]]:
+    """One trained head per fold of the split; with the `seconds` it took, the `bytes` of one and their `history`."""
     labels = data.rows.labels
     y: Any = labels if head_row(cell.head).shared else labels[cell.tasks[0].name]
     folds = [data.split.indices(fold) for fold in range(data.split.n_folds)]
@@ -206,7 +206,7 @@ def _history(head: Head) -> dict[str, list[list[float]]]:
     return {name: np.round(values, 5).tolist() for name, values in head.history_.items()}  # type: ignore[attr-defined]
 
 
-def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFrame:
+def predict_folds(cell: Cell, nets: Sequence[Predictor], data: Dataset) -> pd.DataFrame:
     """Predict every row by the head that has not seen it, and another manifest's rows by all heads together.
 
     Returns
@@ -214,12 +214,12 @@ def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFram
     DataFrame with columns task, fold (a number, or TEST), image_id, y and predicted: years (the expected value),
     positions of classes, or numbers. Rows without a label are left out.
     """
-    asked = [(net, data.rows, data.split.indices(fold)[2], str(fold)) for fold, net in enumerate(nets)]
+    asked = [([net], data.rows, data.split.indices(fold)[2], str(fold)) for fold, net in enumerate(nets)]
     if data.test is not None:
-        asked.append((together(nets), data.test, np.arange(len(data.test.frame)), TEST))
+        asked.append(([*nets], data.test, np.arange(len(data.test.frame)), TEST))
     parts = []
-    for net, part, rows, fold in asked:
-        outputs = net.predict(part.vectors[cell.spec.fingerprint][rows])
+    for chosen, part, rows, fold in asked:
+        outputs = predict_together(chosen, part.vectors[cell.spec.fingerprint][rows])
         for task in cell.tasks:
             ids, y = part.frame["image_id"].to_numpy()[rows], part.labels[task.name][rows]
             columns = {"task": task.name, "fold": fold, "image_id": ids, "y": y}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.net import Floats, HeadError, flatten
+from heads.net import Floats, flatten
 
 INPUTS = ("standard", "l2", "raw")  # standardised; divided by their length, then standardised; as they are stored
 WIDEST = 1024  # features; wider rows, such as 128 x 128 pixels, are reduced to their principal components
@@ -49,14 +49,7 @@ def learn_projection(X: NDArray[Any], *, seed: int) -> Projection:
 
 
 def project(reduced: Floats, basis: Floats | None, *, how: str) -> Projection:
-    """Complete a basis for training rows (n, components) that are to be read as `how` says, one of `INPUTS`.
-
-    Raises
-    ------
-    HeadError : an input that there is not.
-    """
-    if how not in INPUTS:
-        raise HeadError(f'expected an input out of {", ".join(INPUTS)}; found "{how}".')
+    """Complete a basis for training rows (n, components) that are to be read as `how` says, one of `INPUTS`."""
     if how == "raw":
         return Projection(basis, np.zeros(reduced.shape[1], np.float32), np.ones(reduced.shape[1], np.float32))
     return standardise(reduced, basis)

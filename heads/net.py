@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,24 @@ def linear(x: Floats) -> Floats:
     return x
 
 
+class Predictor(Protocol):
+    """What a fitted head predicts with: a `Net`, or what stands in for one."""
+
+    @property
+    def n_features(self) -> int:
+        """Numbers per row."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Size in a bundle."""
+
+    def has_classes(self, task: str) -> bool:
+        """Whether the output of a task is probabilities."""
+
+    def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
+        """Rows (n, ...) to outputs by task: probabilities (n, classes), or numbers (n,)."""
+
+
 ACTIVATIONS = {"gelu": gelu, "softmax": softmax, "coral": coral, "corn": corn, "linear": linear}
 
 
@@ -108,6 +126,10 @@ class Net:
         """Size of all weights."""
         return sum(array.nbytes for array in self.to_arrays()[0].values())
 
+    def has_classes(self, task: str) -> bool:
+        """Whether the output of a task is probabilities."""
+        return self.outputs[task].activation != "linear"
+
     def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
         """Average the members' outputs.
 
@@ -138,7 +160,7 @@ class Net:
         for layer in self.trunk:
             x = layer(x)
         means = {task: layer(x).mean(axis=0) for task, layer in self.outputs.items()}
-        return {task: mean[:, 0] if self.outputs[task].activation == "linear" else mean for task, mean in means.items()}
+        return {task: mean if self.has_classes(task) else mean[:, 0] for task, mean in means.items()}
 
     def to_arrays(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Take the net apart.
@@ -195,6 +217,12 @@ def together(nets: Sequence[Net]) -> Net:
     trunk = tuple(join(layers) for layers in zip(*(net.trunk for net in nets), strict=True))
     outputs = {task: join([net.outputs[task] for net in nets]) for task in nets[0].outputs}
     return Net(trunk, outputs, normalise=nets[0].normalise)
+
+
+def predict_together(nets: Sequence[Predictor], X: NDArray[Any]) -> dict[str, Floats]:
+    """Average the outputs of nets of any shapes."""
+    outputs = [net.predict(X) for net in nets]
+    return {task: np.mean([output[task] for output in outputs], axis=0) for task in outputs[0]}
 
 
 def flatten(X: NDArray[Any]) -> NDArray[Any]:

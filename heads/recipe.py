@@ -1,6 +1,13 @@
 """Recipe: how a dense head is built and trained. Loads neither Keras nor scikit-learn."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from heads.inputs import INPUTS
+from heads.net import HeadError
+
+LOSSES = ("crossentropy", "dldl", "meanvariance", "coral", "corn", "l1", "l2")  # see heads.losses
 
 
 @dataclass(frozen=True)
@@ -12,8 +19,8 @@ class Recipe:
 
     Attributes
     ----------
-    loss : of ages, a key of `heads.losses.AGE_LOSSES`; classes have cross-entropy and numbers squared error.
-    input : a key of `heads.inputs.INPUTS`: what is done to the rows.
+    loss : of ages, one of `LOSSES`; classes have cross-entropy and numbers squared error.
+    input : one of `heads.inputs.INPUTS`: what is done to the rows.
     hidden : widths of the hidden layers.
     members : nets with different first weights whose outputs are averaged.
     input_dropout, dropout : shares of the features and of the hidden units that are dropped.
@@ -23,6 +30,10 @@ class Recipe:
     weight_decay : share of a weight that each step takes away, times the rate (Loshchilov and Hutter, AdamW, 2019).
     sigma : deviation of the label distribution of ages, years.
     expectation : weight of the expected age's error beside the cross-entropy.
+
+    Raises
+    ------
+    HeadError : a loss or input that there is not, or a number out of range.
     """
 
     loss: str = "dldl"
@@ -39,3 +50,49 @@ class Recipe:
     weight_decay: float = 0.0
     sigma: float = 1.0
     expectation: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name, known in (("loss", LOSSES), ("input", INPUTS)):
+            if getattr(self, name) not in known:
+                raise HeadError(f'expected {name} to be one of {", ".join(known)}; found "{getattr(self, name)}".')
+        for name in ("members", "rounds", "patience", "steps", "batch_size"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name in ("input_dropout", "dropout"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "0 or more and below 1")
+        for name in ("learning_rate", "sigma"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+        for name in ("weight_decay", "expectation"):
+            _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require("hidden", self.hidden, all(width >= 1 for width in self.hidden), "widths of 1 or more")
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, str]) -> "Recipe":
+        """Read settings as they are typed: {"loss": "coral", "hidden": "512x256", "dropout": "0.3"}; hidden=0 is none.
+
+        Raises
+        ------
+        HeadError : a setting that there is not, with those known, or a value that it cannot have.
+        """
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+        unknown = [name for name in settings if name not in defaults]
+        if unknown:
+            raise HeadError(f"expected settings out of {', '.join(defaults)}; found {', '.join(unknown)}.")
+        return cls(**{name: _read(name, text, type(defaults[name])) for name, text in settings.items()})
+
+
+def _read(name: str, text: str, kind: type) -> Any:
+    """Read one value."""
+    try:
+        if kind is tuple:
+            return () if text == "0" else tuple(int(width) for width in text.split("x"))
+        return kind(text)
+    except ValueError:
+        wanted = {tuple: "widths such as 512x256", int: "a whole number", float: "a number"}[kind]
+        raise HeadError(f'expected {name} to be {wanted}; found "{text}".') from None
+
+
+def _require(name: str, value: Any, holds: bool, wanted: str) -> None:
+    """Refuse a value out of range; NaN is out of every one."""
+    if not holds:
+        raise HeadError(f"expected {name} to be {wanted}; found {value}.")

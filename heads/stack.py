@@ -60,8 +60,7 @@ def train_stack(
 
     Raises
     ------
-    HeadError : if a fold has no labelled training or validation rows, or rows that are not finite; a loss or an input
-        that there is not.
+    HeadError : if a fold has no labelled training or validation rows, or rows that are not finite.
     """
     started = time.perf_counter()
     rows = [check_rows(data.X, data.y, fold[:2], weight) for fold, weight in zip(folds, weights, strict=True)]

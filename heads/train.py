@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from embedder.spec import EmbeddingSpec
-from heads.base import HeadError
+from heads.base import HeadError, head_row
 from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
-from heads.net import together
+from heads.net import Net, together
 from heads.report.run import Run
 from heads.report.write import bundle_page
 from heads.table import summarise
@@ -64,6 +64,8 @@ def train(
     HeadError : the head cannot learn a task.
     """
     require_replaceable(Path(path))
+    if not head_row(head).bundled:
+        raise HeadError(f'head "{head}" is for comparisons; a bundle holds nets and no data: choose dense or linear')
     groups = groups_of(head, tasks)
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
@@ -71,7 +73,7 @@ def train(
     nets, outcomes = [], []
     for cell in (Cell(spec, head, group) for group in groups):
         folds, cost = fit_folds(cell, data, seed=seed)
-        nets.append(together(folds))
+        nets.append(together(cast(list[Net], folds)))
         outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
         on_progress(len(cell.tasks))
     comparison = comparison_of(outcomes, data, seed=seed)
