@@ -3,14 +3,15 @@
 import ast
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heads.metrics import mae
 from heads.net import HeadError, Predictor
-from heads.recipe import Recipe
+from heads.recipe import SETTINGS, Recipe, read_setting
 from heads.tasks import Floats, Kind, Task
 
 Rows = NDArray[np.int64]
@@ -66,6 +67,7 @@ class HeadRow:
     shared : whether one head learns all tasks; else it learns one.
     about : one line for a table.
     bundled : whether it ends as a `Net`, which a bundle can hold.
+    settings : what can be set after its name, with the type; of dense heads the fields of `Recipe`.
     """
 
     module: str
@@ -74,19 +76,23 @@ class HeadRow:
     shared: bool
     about: str
     bundled: bool = True
+    settings: Mapping[str, type] = field(default_factory=dict)
 
 
 _ALL: tuple[Kind, ...] = ("age", "class", "number")
 HEADS: Mapping[str, HeadRow] = {
-    "dense": HeadRow("heads.dense", "DenseHead", _ALL, False, "dense net, one per task"),
-    "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "dense net, one trunk for all tasks"),
+    "dense": HeadRow("heads.dense", "DenseHead", _ALL, False, "dense net, one per task", settings=SETTINGS),
+    "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "one trunk for all tasks", settings=SETTINGS),
+    "searched": HeadRow(
+        *("heads.search", "SearchedHead", _ALL, False, "dense net with the best settings found"),
+        settings={"seconds": float, "trials": int},
+    ),
     "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),
     "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression"),
     "svm": HeadRow("heads.peers", "SVMHead", _ALL, False, "support vectors, Gaussian kernel", bundled=False),
     "knn": HeadRow("heads.peers", "NeighboursHead", _ALL, False, "k-nearest neighbours", bundled=False),
     "dummy": HeadRow("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"),
 }
-_DENSE = ("dense", "shared")
 
 
 def head_row(name: str) -> HeadRow:
@@ -123,9 +129,13 @@ def parse_head(text: str) -> tuple[HeadRow, dict[str, Any]]:
     if name not in HEADS:
         known = ", ".join(HEADS)
         raise HeadError(f'expected a head out of {known}, or a scikit-learn estimator\'s path; found "{name}".')
-    if settings and name not in _DENSE:
-        raise HeadError(f'expected "{name}" without settings, it has none; found {", ".join(settings)}.')
-    return HEADS[name], {"recipe": Recipe.parse(settings)} if settings else {}
+    row = HEADS[name]
+    unknown = [key for key in settings if key not in row.settings]
+    if unknown:
+        known = f"settings out of {', '.join(row.settings)}" if row.settings else "no settings"
+        raise HeadError(f'expected {known} for head "{name}"; found {", ".join(unknown)}.')
+    values = {key: read_setting(key, value, row.settings[key]) for key, value in settings.items()}
+    return row, {"recipe": Recipe(**values)} if values and row.settings is SETTINGS else values
 
 
 def _literal(text: str) -> Any:
@@ -255,6 +265,14 @@ def stack_validation(
     labels = {name: np.concatenate([np.asarray(y[name], float), np.asarray(y_valid[name], float)]) for name in y}
     rows = np.arange(len(X) + len(X_valid))
     return np.concatenate([X, X_valid]), labels, (rows[: len(X)], rows[len(X) :], rows[:0])
+
+
+def validation_loss(task: Task, net: Predictor, X: NDArray[Any], y: Floats) -> float:
+    """Judge what a head predicts with, on labelled rows: log-loss over classes, or mean absolute error."""
+    output = net.predict(X)[task.name]
+    if task.kind == "class":
+        return float(-np.log(np.maximum(output[np.arange(len(y)), y.astype(np.int64)], 1e-12)).mean())
+    return mae(y, task.point(output))
 
 
 def pad_weight(sample_weight: ArrayLike | None, n: int) -> Floats | None:

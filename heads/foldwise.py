@@ -14,8 +14,16 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from heads.base import Fold, OneTaskHead, check_rows, fold_seeds, fold_weights, pad_weight, stack_validation
-from heads.metrics import mae
+from heads.base import (
+    Fold,
+    OneTaskHead,
+    check_rows,
+    fold_seeds,
+    fold_weights,
+    pad_weight,
+    stack_validation,
+    validation_loss,
+)
 from heads.net import Predictor
 from heads.tasks import Floats, Task
 
@@ -86,20 +94,13 @@ class FoldwiseHead(OneTaskHead, BaseEstimator, ABC):
         train, valid = check_rows(X, {self.task.name: y}, fold[:2], weight)
         examples = Examples(X[train], y[train], weight[train])
         candidates = self._candidates(examples, Examples(X[valid], y[valid], weight[valid]))
-        self.net_ = min(candidates, key=lambda net: self._loss(net, X[valid], y[valid]))
+        self.net_ = min(candidates, key=lambda net: validation_loss(self.task, net, X[valid], y[valid]))
         self.seconds_ = time.perf_counter() - started
         return self
 
     @abstractmethod
     def _candidates(self, train: Examples, valid: Examples) -> Sequence[Predictor]:
         """Fit what there is to choose from on the training rows; the validation rows may calibrate it."""
-
-    def _loss(self, net: Predictor, X: NDArray[Any], y: Floats) -> float:
-        """Judge a candidate by its log-loss over classes, or by its mean absolute error."""
-        output = net.predict(X)[self.task.name]
-        if self.task.kind == "class":
-            return float(-np.log(np.maximum(output[np.arange(len(y)), y.astype(np.int64)], 1e-12)).mean())
-        return mae(y, self.task.point(output))
 
 
 @contextlib.contextmanager

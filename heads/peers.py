@@ -23,7 +23,7 @@ from heads.inputs import Projection, learn_projection
 from heads.net import Floats, HeadError
 from heads.tasks import Kind, Task
 
-SVM_CS = (1.0, 3.0, 10.0)  # with gamma 1 / features; of regressions in deviations of the labels
+SVM_CS = (1.0, 3.0)  # with gamma 1 / features; of regressions in deviations of the labels
 SVM_EPSILON = 0.05  # errors that cost nothing, deviations of the labels: about a year
 NEIGHBOURS = (5, 10, 20, 40)
 

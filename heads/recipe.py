@@ -66,23 +66,17 @@ class Recipe:
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         _require("hidden", self.hidden, all(width >= 1 for width in self.hidden), "widths of 1 or more")
 
-    @classmethod
-    def parse(cls, settings: Mapping[str, str]) -> "Recipe":
-        """Read settings as they are typed: {"loss": "coral", "hidden": "512x256", "dropout": "0.3"}; hidden=0 is none.
 
-        Raises
-        ------
-        HeadError : a setting that there is not, with those known, or a value that it cannot have.
-        """
-        defaults: dict[str, Any] = {field.name: field.default for field in fields(cls)}
-        unknown = [name for name in settings if name not in defaults]
-        if unknown:
-            raise HeadError(f"expected settings out of {', '.join(defaults)}; found {', '.join(unknown)}.")
-        return cls(**{name: _read(name, text, type(defaults[name])) for name, text in settings.items()})
+SETTINGS: Mapping[str, type] = {field.name: type(field.default) for field in fields(Recipe)}
 
 
-def _read(name: str, text: str, kind: type) -> Any:
-    """Read one value."""
+def read_setting(name: str, text: str, kind: type) -> Any:
+    """Read one value as it is typed: text, a number, or widths such as 512x256, where 0 is no layer.
+
+    Raises
+    ------
+    HeadError : the text is of another kind.
+    """
     try:
         if kind is tuple:
             return () if text == "0" else tuple(int(width) for width in text.split("x"))

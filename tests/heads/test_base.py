@@ -53,12 +53,14 @@ def test_only_heads_that_end_as_nets_can_be_bundled():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("forest", 'dense, shared, linear, ridge, svm, knn, dummy, .*; found "forest"'),
+        ("forest", 'dense, shared, searched, linear, ridge, svm, knn, dummy, .*; found "forest"'),
+        ("searched:seconds=long", 'expected seconds to be a number; found "long"'),
+        ("searched:dropout=0.1", 'settings out of seconds, trials for head "searched"; found dropout'),
         ("dense:depth=3", "expected settings out of loss, input, hidden, .*; found depth"),
         ("dense:dropout=much", 'expected dropout to be a number; found "much"'),
         ("dense:hidden=512,256", 'such as dense, or dense:loss=l1,dropout=0.3; found "dense:hidden=512,256"'),
         ("dense:=3", "expected a head such as dense"),
-        ("ridge:alpha=3", 'expected "ridge" without settings, it has none; found alpha'),
+        ("ridge:alpha=3", 'expected no settings for head "ridge"; found alpha'),
         ("sklearn.svm.Nothing", "import path of a scikit-learn estimator; found sklearn.svm.Nothing"),
         ("nowhere.Nothing", "import path of a scikit-learn estimator; found nowhere.Nothing"),
         ("json.dumps", "expected a scikit-learn estimator; found json.dumps, which is none"),

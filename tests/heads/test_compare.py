@@ -62,7 +62,7 @@ def test_shared_head_learns_all_tasks_in_one_cell(world):
 
 
 def test_unknown_head_is_refused_with_those_known(world):
-    with pytest.raises(HeadError, match=r"dense, shared, linear, ridge, svm, knn, dummy.*forest"):
+    with pytest.raises(HeadError, match=r"dense, shared, searched, linear, ridge, svm, knn, dummy.*forest"):
         cells_of(world.specs, ["forest"], world.tasks)
 
 

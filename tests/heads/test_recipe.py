@@ -5,21 +5,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heads.net import HeadError
-from heads.recipe import Recipe
+from heads.recipe import SETTINGS, Recipe, read_setting
+
+
+def parse(settings):
+    return Recipe(**{name: read_setting(name, text, SETTINGS[name]) for name, text in settings.items()})
 
 
 def test_settings_are_read_by_the_kind_of_their_default():
-    recipe = Recipe.parse({"hidden": "64x32", "batch_size": "128", "learning_rate": "3e-3", "input": "l2"})
+    recipe = parse({"hidden": "64x32", "batch_size": "128", "learning_rate": "3e-3", "input": "l2"})
     assert recipe == Recipe(hidden=(64, 32), batch_size=128, learning_rate=0.003, input="l2")
 
 
 def test_no_hidden_layer_is_a_nought():
-    assert Recipe.parse({"hidden": "0"}).hidden == ()
+    assert parse({"hidden": "0"}).hidden == ()
 
 
 @given(st.lists(st.integers(1, 4096), min_size=1, max_size=5))
 def test_any_depth_and_width_can_be_typed(widths):
-    assert Recipe.parse({"hidden": "x".join(map(str, widths))}).hidden == tuple(widths)
+    assert parse({"hidden": "x".join(map(str, widths))}).hidden == tuple(widths)
 
 
 @pytest.mark.parametrize(
@@ -39,4 +43,4 @@ def test_any_depth_and_width_can_be_typed(widths):
 )
 def test_value_that_a_setting_cannot_have_is_refused(name, value, message):
     with pytest.raises(HeadError, match=message):
-        Recipe.parse({name: value})
+        parse({name: value})
