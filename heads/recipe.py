@@ -25,7 +25,7 @@ class Recipe:
     members : nets with different first weights whose outputs are averaged.
     input_dropout, dropout : shares of the features and of the hidden units that are dropped.
     rounds : most rounds, each at least `steps` batches and one pass over the rows; validation follows each.
-    patience : rounds without a better validation loss after which a net stops.
+    patience : rounds without a better validation loss (or metric: `Objective.by_metric`) after which a net stops.
     batch_size, learning_rate : of Adam; the rate rises for two rounds, then falls to 0 along a cosine.
     weight_decay : share of a weight that each step takes away, times the rate (Loshchilov and Hutter, AdamW, 2019).
     sigma : deviation of the label distribution of ages, years.

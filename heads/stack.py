@@ -84,11 +84,11 @@ def _run(stack: "_Stack", trains: list[Rows], valids: list[Rows], rngs: list[np.
     history = []
     for number in range(recipe.rounds):
         train_loss = stack.train_round(_shuffled(trains, stack.steps, recipe.batch_size, rngs)).numpy()
-        valid_loss, *metrics = stack.validate(valid_rows, counts).numpy()
-        history.append([train_loss, valid_loss, *metrics])
-        better = (valid_loss < best) & (number - best_round <= recipe.patience)
+        judged, *shown = stack.validate(valid_rows, counts).numpy()
+        history.append([train_loss, *shown])
+        better = (judged < best) & (number - best_round <= recipe.patience)
         stack.keep(better)
-        best, best_round = np.where(better, valid_loss, best), np.where(better, number, best_round)
+        best, best_round = np.where(better, judged, best), np.where(better, number, best_round)
         if (number - best_round >= recipe.patience).all():
             break
     names = ["train_loss", "valid_loss", *(f"{task.name} {task.metrics[0]}" for task in stack.data.tasks)]
@@ -287,7 +287,10 @@ class _Stack:
 
     @tf.function
     def validate(self, order: Tensor, counts: Tensor) -> Tensor:
-        """Return the loss and each task's metric on rows (steps, nets, batch), as (1 + tasks, nets)."""
+        """Return what rounds are judged by, the loss, and each task's metric, of rows (steps, nets, batch).
+
+        One tensor of shape (2 + tasks, nets).
+        """
         functions = [*self._functions("loss"), *self._functions("metric")]
         sums = tf.zeros((len(functions), 2, order.shape[1]))
         for step in tf.range(order.shape[0]):
@@ -296,7 +299,10 @@ class _Stack:
             sums += tf.stack([self._sums(task, function, outputs, batch) for task, function in functions])
         losses, metrics = tf.split(_mean(sums), 2)
         spread = tf.stack([self.spread[task.name][:, 0] for task in self.data.tasks])  # back to the labels' own unit
-        return tf.concat([tf.reduce_sum(losses, 0)[None], metrics * spread], 0)
+        metrics *= spread
+        by_metric = tf.constant([[self.objectives[task.name].by_metric] for task in self.data.tasks])
+        judged = tf.reduce_sum(tf.where(by_metric, metrics, losses), 0)
+        return tf.concat([[judged, tf.reduce_sum(losses, 0)], metrics], 0)
 
     def _functions(self, which: str) -> list[tuple[Task, RowWise]]:
         """Each task with its "loss" or its "metric"."""

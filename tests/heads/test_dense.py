@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from heads.dense import DenseHead, SharedDenseHead
-from heads.losses import AGE_LOSSES
+from heads.losses import AGE_LOSSES, objective_of
 from heads.net import HeadError, Net
 from heads.recipe import Recipe
 from heads.tasks import Task
@@ -155,7 +155,9 @@ def test_every_age_loss_learns_and_its_net_is_what_was_validated(faces, loss):
     recipe = replace(SMALL, loss=loss, members=1, rounds=12, learning_rate=0.03)
     head = fit_fold(AGE, faces, recipe=recipe)
     assert np.abs(head.predict(faces.X[test]) - faces.y["age"][test]).mean() < 15  # the median is 25 years off
-    best = head.history_["valid_loss"].argmin()
+    by_metric = objective_of(AGE, recipe).by_metric
+    best = head.history_["age mae" if by_metric else "valid_loss"].argmin()
+    assert by_metric == (loss in ("crossentropy", "corn"))
     measured = np.abs(head.predict(faces.X[valid]) - faces.y["age"][valid]).mean()
     assert head.history_["age mae"][best, 0] == pytest.approx(measured, rel=1e-3)
     output = head.net_.predict(faces.X[test])["age"]
