@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=2)
-_HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
+_HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge; settings after a colon: dense:loss=coral."
+_PEERS_HELP = " To compare with: svm, knn, searched:seconds=60, or an estimator such as sklearn.svm.LinearSVR."
 
 _DEMO_TASKS = ("age", "gender", "ethnicity")
 
@@ -268,7 +269,14 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     required=True,
     help="As in `extract`, or a name in the store; A+B side by side.",
 )
-@click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
+@click.option(
+    "--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP + _PEERS_HELP
+)
+@click.option(
+    "--search",
+    type=click.FloatRange(min=1),
+    help="Seconds per backbone and task to search for a dense head's settings.",
+)
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
 @click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, not only their names.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder for report.html, results.csv and the rest.")
@@ -277,6 +285,7 @@ def compare(
     manifest: Path,
     names: tuple[str, ...],
     heads: tuple[str, ...],
+    search: float | None,
     test_path: Path | None,
     pictures: bool,
     output: Path,
@@ -296,6 +305,8 @@ def compare(
       faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Facenet -o runs/first
       faceprobe compare manifest.csv --store store --backbone ArcFace+Facenet --pictures -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
+      faceprobe compare manifest.csv --store store --backbone Dlib --head dense --head dense:loss=l1 -o runs/losses
+      faceprobe compare manifest.csv --store store --backbone Dlib --search 60 -o runs/searched
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
     """
     from data.images import printable
@@ -306,6 +317,7 @@ def compare(
 
     if output.exists() and not output.is_dir():
         raise FaceprobeError(f"cannot write into {output}: it is a file, expected a folder")
+    heads = (*heads, f"searched:seconds={search:g}") if search else heads
     specs, tasks, data, store = _dataset(manifest, names, options, test_path)
     cells = cells_of(specs, heads, tasks)
     with _progress("training", "cell", total=len(cells)) as on_progress:

@@ -1,4 +1,4 @@
-"""What all heads share: the registry, the checks of `fit`, and prediction through the NumPy net."""
+"""What all heads share: the registry, names with settings, and the checks of `fit`."""
 
 import ast
 import importlib
@@ -164,38 +164,6 @@ def make_head(name: str, tasks: Sequence[Task], *, seed: int = 0) -> Head:
     return head
 
 
-class OneTaskHead:
-    """Prediction of a fitted head that has `task` and `net_`."""
-
-    task: Task
-    net_: Predictor
-
-    @property
-    def n_features_in_(self) -> int:
-        """Numbers per row."""
-        return self.net_.n_features
-
-    @property
-    def classes_(self) -> Floats:
-        """Values of y that the columns of `predict_proba` stand for; their names are `task.classes`."""
-        self._check_has_classes()
-        return np.array(self.task.classes if self.task.kind == "age" else range(self.task.n_outputs), dtype=np.float64)
-
-    def predict(self, X: NDArray[Any]) -> Floats:
-        """Predict years (expected value), class positions, or numbers: rows (n, ...) to (n,), float64."""
-        return self.task.point(self.net_.predict(X)[self.task.name])
-
-    def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Predict the probability of each class: rows (n, ...) to (n, classes), float32."""
-        self._check_has_classes()
-        return self.net_.predict(X)[self.task.name]
-
-    def _check_has_classes(self) -> None:
-        """Refuse to speak of the classes of a regression."""
-        if not self.net_.has_classes(self.task.name):
-            raise AttributeError(f'the output for task "{self.task.name}" is a number and has no classes')
-
-
 def check_rows(
     X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows], weight: Floats
 ) -> tuple[Rows, Rows]:
@@ -211,10 +179,10 @@ def check_rows(
     labelled = np.any([np.isfinite(y) for y in labels.values()], axis=0)
     train, valid = (rows[labelled[rows]] for rows in fold)
     train = train[weight[train] > 0]
-    for role, rows in (("training", train), ("validation", valid)):
+    for role, rows, further in (("training", train, " and a weight above zero"), ("validation", valid, "")):
         if not len(rows):
             raise HeadError(
-                f"expected {role} rows with a label of {' or '.join(labels)}; found none.\n"
+                f"expected {role} rows with a label of {' or '.join(labels)}{further}; found none.\n"
                 "Give more rows, or leave the task out."
             )
     if X.dtype.kind == "f" and not np.isfinite(X[np.concatenate([train, valid])]).all():

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
-from heads.base import Fold, OneTaskHead, fold_seeds, fold_weights, pad_weight, stack_validation
+from heads.base import Fold, fold_seeds, fold_weights, pad_weight, stack_validation
+from heads.estimator import OneTaskHead, fitted_net
 from heads.net import Net
 from heads.recipe import Recipe
 from heads.stack import Labelled, train_stack
@@ -16,7 +17,7 @@ from heads.tasks import Floats, Task
 DEFAULT = Recipe()
 
 
-class DenseHead(OneTaskHead, BaseEstimator):
+class DenseHead(OneTaskHead):
     """A dense net for one task.
 
     Rows of any shape are flattened and standardised by the training rows; wider than 1,024 numbers (pixels), they are
@@ -105,7 +106,7 @@ class SharedDenseHead(BaseEstimator):
     @property
     def n_features_in_(self) -> int:
         """Numbers per row."""
-        return self.net_.n_features
+        return fitted_net(self).n_features
 
     def fit(
         self,
@@ -136,12 +137,12 @@ class SharedDenseHead(BaseEstimator):
 
     def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
         """Predict all tasks: rows (n, ...) to a dict of task name to values as in y, (n,), float64."""
-        outputs = self.net_.predict(X)
+        outputs = fitted_net(self).predict(X)
         return {task.name: task.point(outputs[task.name]) for task in self.tasks}
 
     def predict_proba(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Predict the classes of all tasks that have some: a dict of task name to (n, classes), float32."""
-        outputs = self.net_.predict(X)
+        outputs = fitted_net(self).predict(X)
         return {name: output for name, output in outputs.items() if output.ndim == 2}
 
 

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from heads.base import (
     Fold,
-    OneTaskHead,
     check_rows,
     fold_seeds,
     fold_weights,
@@ -24,6 +23,7 @@ from heads.base import (
     stack_validation,
     validation_loss,
 )
+from heads.estimator import OneTaskHead
 from heads.net import Predictor
 from heads.tasks import Floats, Task
 
@@ -38,7 +38,7 @@ class Examples(NamedTuple):
     weight: Floats
 
 
-class FoldwiseHead(OneTaskHead, BaseEstimator, ABC):
+class FoldwiseHead(OneTaskHead, ABC):
     """A head for one task; subclasses say in `_candidates` what there is to choose from."""
 
     net_: Predictor

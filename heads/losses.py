@@ -32,7 +32,7 @@ class Objective:
     loss, metric : what is trained on, and what the history shows: the first of `Task.metrics`.
     regression : whether y is standardised by the training rows while training, and the output is a number.
     by_metric : whether a net keeps the round of its best metric instead of its best loss: where the loss rises, as nets
-        grow sure of themselves, long before the predictions get worse (0.3 years of MAE for cross-entropy, 0.4 for CORN).
+        grow sure of themselves, long before the predictions get worse (0.3 years for cross-entropy, 0.4 for CORN).
     start : first biases, (biases,), from the labels of the training rows, (n,).
     """
 

@@ -14,8 +14,8 @@ Floats = NDArray[np.float32]
 _BLOCK = 4096  # rows at a time: the widest intermediate stays near 20 MB
 
 
-class HeadError(FaceprobeError):
-    """Rows or settings that a head cannot be trained on, or arrays that are no head."""
+class HeadError(FaceprobeError, ValueError):
+    """Rows or settings that a head cannot be trained on, or arrays that are no head; for scikit-learn a ValueError."""
 
 
 class Layer(NamedTuple):

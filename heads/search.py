@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
-from heads.base import Fold, OneTaskHead, fold_seeds, fold_weights, pad_weight, stack_validation, validation_loss
+from heads.base import Fold, fold_seeds, fold_weights, pad_weight, stack_validation, validation_loss
 from heads.dense import DenseHead
+from heads.estimator import OneTaskHead
 from heads.net import Net
 from heads.recipe import Recipe
 from heads.tasks import Floats, Task
@@ -46,7 +47,7 @@ def draw_recipe(task: Task, *, seed: int, trial: int) -> Recipe:
     )
 
 
-class SearchedHead(OneTaskHead, BaseEstimator):
+class SearchedHead(OneTaskHead):
     """A dense head with the best settings found within some seconds.
 
     Parameters
