@@ -298,7 +298,7 @@ def compare(
     OUTPUT, so a stopped comparison is continued by the same command.
 
     OUTPUT then holds report.html (open it in a browser; it names the images of the worst mistakes) and report.md, which
-    names none, results.csv, summary.json and split.csv.
+    names none, results.csv, summary.json and split.csv; after a search also trials.csv.
 
     \b
     Examples:
@@ -424,6 +424,8 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
     from heads.table import summarise
 
     _write_csv(comparison.results, output / "results.csv")
+    if len(comparison.trials):
+        _write_csv(comparison.trials, output / "trials.csv")
     write_split(data.split, output / "split.csv")
     summary = {
         "rows": len(data.rows),
@@ -431,7 +433,7 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
         "left_out": data.rows.left_out,
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
         "backbones": backbones,
-        "cells": comparison.cells.drop(columns="history").to_dict("records"),
+        "cells": comparison.cells.drop(columns=["history", "trials"]).to_dict("records"),
         "metrics": json.loads(summarise(comparison.of_folds).to_json(orient="records")),
     }
     if data.test is not None:

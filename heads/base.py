@@ -66,7 +66,7 @@ class HeadRow:
     kinds : the kinds of tasks it can learn.
     shared : whether one head learns all tasks; else it learns one.
     about : one line for a table.
-    bundled : whether it ends as a `Net`, which a bundle can hold.
+    bundled : whether it ends as a `Net` of one shape for all folds, which a bundle can hold.
     settings : what can be set after its name, with the type; of dense heads the fields of `Recipe`.
     """
 
@@ -85,6 +85,7 @@ HEADS: Mapping[str, HeadRow] = {
     "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "one trunk for all tasks", settings=SETTINGS),
     "searched": HeadRow(
         *("heads.search", "SearchedHead", _ALL, False, "dense net with the best settings found"),
+        bundled=False,  # found settings are typed after "dense:" to train a bundle with them
         settings={"seconds": float, "trials": int},
     ),
     "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),

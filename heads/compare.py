@@ -79,7 +79,8 @@ class Comparison:
     ----------
     results : DataFrame, one row per task, backbone, head, fold and metric: the fields of `Result`.
     cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head,
-        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none.
+        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none; `trials` of a search, a
+        list of rows per fold as of `SearchedHead`, or [].
     predictions : DataFrame, one row per backbone, head and row predicted: backbone, head, and the columns of
         `predict_folds`.
     reused : how many cells an earlier run had finished.
@@ -89,6 +90,19 @@ class Comparison:
     cells: pd.DataFrame
     predictions: pd.DataFrame
     reused: int
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Every trial of every search: task, backbone, head, fold, and the columns of `SearchedHead.trials_`."""
+        keys = ["task", "backbone", "head"]
+        return pd.DataFrame(
+            [
+                {**{key: cell[key] for key in keys}, "fold": fold, **row}
+                for cell in self.cells.to_dict("records")
+                for fold, rows in enumerate(cell["trials"])
+                for row in rows
+            ]
+        )
 
     @property
     def of_folds(self) -> pd.DataFrame:
@@ -197,8 +211,9 @@ def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Predict
     fitted = head.fit_folds(data.rows.vectors[cell.spec.fingerprint], y, folds)
     seconds = time.perf_counter() - started
     history = [_history(each) for each in fitted if hasattr(each, "history_")]
+    trials = [each.trials_.to_dict("records") for each in fitted if hasattr(each, "trials_")]
     nets = [each.net_ for each in fitted]
-    return nets, {"seconds": seconds, "bytes": nets[0].n_bytes, "history": history}
+    return nets, {"seconds": seconds, "bytes": nets[0].n_bytes, "history": history, "trials": trials}
 
 
 def _history(head: Head) -> dict[str, list[list[float]]]:

@@ -65,7 +65,7 @@ def train(
     """
     require_replaceable(Path(path))
     if not head_row(head).bundled:
-        raise HeadError(f'head "{head}" is for comparisons; a bundle holds nets and no data: choose dense or linear')
+        raise HeadError(f'head "{head}" is for comparisons and goes into no bundle: choose dense, shared or linear')
     groups = groups_of(head, tasks)
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
