@@ -122,6 +122,7 @@ class _Search:
     def __init__(self, asked: SearchedHead, X: NDArray[Any], y: Floats, folds: Sequence[Fold], weights: Floats) -> None:
         self.asked, self.X, self.y, self.folds, self.weights = asked, X, y, folds, weights
         self.started = time.perf_counter()
+        self.slowest = 0.0  # seconds of a trial
         self.table: list[dict[str, Any]] = []
 
     def run(self, heads: Sequence[SearchedHead]) -> None:
@@ -136,18 +137,23 @@ class _Search:
             head.trials_ = table[table["fold"] == fold].drop(columns="fold").reset_index(drop=True)
             head.seconds_ = seconds
 
+    @property
+    def final_seconds(self) -> float:
+        """What it takes to train one recipe per fold as it would be used, judged by the slowest trial, of one net."""
+        return Recipe.members * self.slowest
+
     def _screen(self, seeds: Sequence[int]) -> list[Recipe]:
         """Train one net per fold with each recipe, as many as there is time for."""
         asked, every = self.asked, range(len(self.folds))
         recipes: list[Recipe] = []
-        slowest = 0.0
         while len(recipes) != asked.trials:
             began = time.perf_counter()
-            if recipes and began - self.started + slowest > SCREENING * asked.seconds:
+            left = asked.seconds - (began - self.started)
+            if recipes and left < max((1 - SCREENING) * asked.seconds, self.final_seconds) + self.slowest:
                 break
             recipes.append(draw_recipe(asked.task, seed=asked.seed, trial=len(recipes)))
             self._train(replace(recipes[-1], members=1), every, seeds, trial=len(recipes) - 1, final=False)
-            slowest = max(slowest, time.perf_counter() - began)
+            self.slowest = max(self.slowest, time.perf_counter() - began)
         return recipes
 
     def _finals(self, recipes: Sequence[Recipe], seeds: Sequence[int]) -> list[DenseHead]:
@@ -155,7 +161,7 @@ class _Search:
         screened = pd.DataFrame(self.table).sort_values("loss", kind="stable").groupby("fold")["trial"].apply(list)
         best: dict[int, tuple[float, DenseHead]] = {}
         for rank in range(min(FINALISTS, len(recipes))):
-            if rank and time.perf_counter() - self.started > self.asked.seconds * (SCREENING + 1) / 2:
+            if rank and time.perf_counter() - self.started + self.final_seconds > self.asked.seconds:
                 break
             wanted = pd.Series({fold: trials[rank] for fold, trials in screened.items()})
             for trial in wanted.unique():
