@@ -85,12 +85,12 @@ def test_linear_number_is_a_regression_without_classes(faces):
     test = faces.fold[2]
     head = fit_fold(LinearHead(HEIGHT), faces)
     assert np.abs(head.predict(faces.X[test]) - faces.y["height"][test]).mean() < 2
-    with pytest.raises(AttributeError, match="has no classes"):
+    with pytest.raises(AttributeError, match="has no"):
         _ = head.classes_
 
 
 def test_ridge_on_age_has_no_probabilities(faces):
-    with pytest.raises(AttributeError, match="has no classes"):
+    with pytest.raises(AttributeError, match="has no"):
         fit_fold(RidgeHead(AGE), faces).predict_proba(faces.X)
 
 
