@@ -49,5 +49,5 @@ class OneTaskHead(BaseEstimator):
 
     @available_if(_gives_classes)
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Predict the probability of each class: rows (n, ...) to (n, classes), float32. Regressions have no such method."""
+        """Predict the probability of each class: rows (n, ...) to (n, classes), float32. Not of regressions."""
         return self.net_.predict(X)[self.task.name]
