@@ -37,7 +37,8 @@ class _PlaceType(click.Path):
 _PATH = click.Path(path_type=Path, readable=False)  # the library says what cannot be read, and why
 _PLACE = _PlaceType(path_type=Path, readable=False)
 _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=1)
-_HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge."
+_HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge; settings after a colon: dense:loss=coral."
+_PEERS_HELP = " To compare with: svm, knn, searched:seconds=60, or an estimator such as sklearn.svm.LinearSVR."
 
 _DEMO_TASKS = ("age", "gender", "ethnicity")
 
@@ -328,7 +329,14 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     required=True,
     help="As in `extract`, or a name in the store; A+B side by side.",
 )
-@click.option("--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP)
+@click.option(
+    "--head", "heads", multiple=True, default=("dense", "linear"), show_default=True, help=_HEADS_HELP + _PEERS_HELP
+)
+@click.option(
+    "--search",
+    type=click.FloatRange(min=1),
+    help="Seconds per backbone and task to search for a dense head's settings.",
+)
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
 @click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, not only their names.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder for report.html, results.csv and the rest.")
@@ -337,6 +345,7 @@ def compare(
     manifest: Path,
     names: tuple[str, ...],
     heads: tuple[str, ...],
+    search: float | None,
     test_path: Path | None,
     pictures: bool,
     output: Path,
@@ -349,13 +358,15 @@ def compare(
     OUTPUT, so a stopped comparison is continued by the same command.
 
     OUTPUT then holds report.html (open it in a browser; it names the images of the worst mistakes) and report.md, which
-    names none, results.csv, summary.json and split.csv.
+    names none, results.csv, summary.json and split.csv; after a search also trials.csv.
 
     \b
     Examples:
       faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Facenet -o runs/first
       faceprobe compare manifest.csv --store store --backbone ArcFace+Facenet --pictures -o runs/both
       faceprobe compare manifest.csv --store store --backbone Dlib --task smiling --head dense -o runs/smile
+      faceprobe compare manifest.csv --store store --backbone Dlib --head dense --head dense:loss=l1 -o runs/losses
+      faceprobe compare manifest.csv --store store --backbone Dlib --search 60 -o runs/searched
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
       faceprobe compare manifest.csv --store store --backbone Dlib --split-file runs/first/split.csv -o runs/again
       faceprobe compare manifest.csv --store store --backbone Dlib --split random -o runs/leaky
@@ -368,6 +379,7 @@ def compare(
 
     if output.exists() and not output.is_dir():
         raise FaceprobeError(f"cannot write into {output}: it is a file, expected a folder")
+    heads = (*heads, f"searched:seconds={search:g}") if search else heads
     specs, tasks, data, store = _dataset(manifest, names, options, test_path)
     cells = cells_of(specs, heads, tasks)
     with _progress("training", "cell", total=len(cells)) as on_progress:
@@ -479,6 +491,8 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
     from heads.table import summarise
 
     _write_csv(comparison.results, output / "results.csv")
+    if len(comparison.trials):
+        _write_csv(comparison.trials, output / "trials.csv")
     write_split(data.split, output / "split.csv")
     summary = {
         "rows": len(data.rows),
@@ -486,7 +500,7 @@ def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", b
         "left_out": data.rows.left_out,
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
         "backbones": backbones,
-        "cells": comparison.cells.drop(columns="history").to_dict("records"),
+        "cells": comparison.cells.drop(columns=["history", "trials"]).to_dict("records"),
         "metrics": json.loads(summarise(comparison.of_folds).to_json(orient="records")),
     }
     if data.test is not None:

@@ -135,8 +135,9 @@ def _linear() -> Any:
 def _obvious(*, tuned: bool = True) -> Any:
     """Load plain Keras: one model, compiled and fitted, per fold and task."""
     from heads.backend import keras
-    from heads.losses import loss_of
-    from heads.stack import Recipe, learning_rate
+    from heads.losses import objective_of
+    from heads.recipe import Recipe
+    from heads.stack import learning_rate
 
     recipe = Recipe()
 
@@ -150,7 +151,7 @@ def _obvious(*, tuned: bool = True) -> Any:
         rate = learning_rate(recipe, -(-len(X) // recipe.batch_size))
         model.compile(
             keras.optimizers.Adam(rate if tuned else 0.001),
-            loss_of(task, sigma=recipe.sigma, expectation=recipe.expectation),
+            objective_of(task, recipe).loss,
         )
         return model
 

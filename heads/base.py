@@ -1,14 +1,17 @@
-"""What all heads share: the registry, the checks of `fit`, and prediction through the NumPy net."""
+"""What all heads share: the registry, names with settings, and the checks of `fit`."""
 
+import ast
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heads.net import HeadError, Net
+from heads.metrics import mae
+from heads.net import HeadError, Predictor
+from heads.recipe import SETTINGS, Recipe, read_setting
 from heads.tasks import Floats, Kind, Task
 
 Rows = NDArray[np.int64]
@@ -18,7 +21,7 @@ Fold = tuple[Rows, Rows, Rows]  # positions of the rows that train, validate and
 class Head(Protocol):
     """What trains on rows X (n, ...) and labels y as `Task.encode` gives them: (n,), or a dict of task to (n,)."""
 
-    net_: Net
+    net_: Predictor
     seconds_: float
 
     def fit(
@@ -33,9 +36,21 @@ class Head(Protocol):
         """Learn from the rows with a label; choose and stop early by the validation rows alone."""
 
     def fit_folds(
-        self, X: NDArray[Any], y: Any, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+        self,
+        X: NDArray[Any],
+        y: Any,
+        folds: Sequence[Fold],
+        *,
+        seeds: Sequence[int] | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> list[Any]:
-        """Fit one clone of this head per fold, on its training rows; its test rows are not looked at."""
+        """Fit one clone of this head per fold, on its training rows; its test rows are not looked at.
+
+        Parameters
+        ----------
+        seeds : one per fold, in place of the head's own; a fold may be there again with another seed.
+        sample_weight : of all rows, (n,), or of all rows for each fold, (folds, n); rows of weight 0 do not train.
+        """
 
     def predict(self, X: NDArray[Any]) -> Any:
         """Predict values as in y."""
@@ -51,6 +66,8 @@ class HeadRow:
     kinds : the kinds of tasks it can learn.
     shared : whether one head learns all tasks; else it learns one.
     about : one line for a table.
+    bundled : whether it ends as a `Net` of one shape for all folds, which a bundle can hold.
+    settings : what can be set after its name, with the type; of dense heads the fields of `Recipe`.
     """
 
     module: str
@@ -58,82 +75,100 @@ class HeadRow:
     kinds: tuple[Kind, ...]
     shared: bool
     about: str
+    bundled: bool = True
+    settings: Mapping[str, type] = field(default_factory=dict)
 
 
 _ALL: tuple[Kind, ...] = ("age", "class", "number")
 HEADS: Mapping[str, HeadRow] = {
-    "dense": HeadRow("heads.dense", "DenseHead", _ALL, False, "dense net, one per task"),
-    "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "dense net, one trunk for all tasks"),
+    "dense": HeadRow("heads.dense", "DenseHead", _ALL, False, "dense net, one per task", settings=SETTINGS),
+    "shared": HeadRow("heads.dense", "SharedDenseHead", _ALL, True, "one trunk for all tasks", settings=SETTINGS),
+    "searched": HeadRow(
+        *("heads.search", "SearchedHead", _ALL, False, "dense net with the best settings found"),
+        bundled=False,  # found settings are typed after "dense:" to train a bundle with them
+        settings={"seconds": float, "trials": int},
+    ),
     "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),
     "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression"),
+    "svm": HeadRow("heads.peers", "SVMHead", _ALL, False, "support vectors, Gaussian kernel", bundled=False),
+    "knn": HeadRow("heads.peers", "NeighboursHead", _ALL, False, "k-nearest neighbours", bundled=False),
     "dummy": HeadRow("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"),
 }
 
 
 def head_row(name: str) -> HeadRow:
-    """Look a head up by name.
+    """Look a head up by its name, with its settings if it has any; see `parse_head`."""
+    return parse_head(name)[0]
+
+
+def parse_head(text: str) -> tuple[HeadRow, dict[str, Any]]:
+    """Read a head as it is typed: a name of `HEADS` or a scikit-learn estimator's import path, and settings.
+
+    "dense:loss=coral,hidden=512x256" has settings of `Recipe`; "sklearn.svm.LinearSVR:C=0.1" has arguments of the
+    estimator, which are Python literals or else text.
+
+    Returns
+    -------
+    row : the kind of head.
+    arguments : of its class, beside task and seed.
 
     Raises
     ------
-    HeadError : an unknown one, with those known.
+    HeadError : an unknown name or setting, with those known, or a value that a setting cannot have.
     """
+    name, _, listed = text.partition(":")
+    words = [word.partition("=") for word in listed.split(",")] if listed else []
+    if not all(key and equals for key, equals, _ in words):
+        raise HeadError(f'expected a head such as dense, or dense:loss=l1,dropout=0.3; found "{text}".')
+    settings = {key: value for key, _, value in words}
+    if "." in name:
+        from heads.peers import kinds_of
+
+        given = {key: _literal(value) for key, value in settings.items()}
+        row = HeadRow("heads.peers", "EstimatorHead", kinds_of(name, given), False, name, bundled=False)
+        return row, {"path": name, "settings": given}
     if name not in HEADS:
-        raise HeadError(f'expected a head out of {", ".join(HEADS)}; found "{name}".')
-    return HEADS[name]
+        known = ", ".join(HEADS)
+        raise HeadError(f'expected a head out of {known}, or a scikit-learn estimator\'s path; found "{name}".')
+    row = HEADS[name]
+    unknown = [key for key in settings if key not in row.settings]
+    if unknown:
+        known = f"settings out of {', '.join(row.settings)}" if row.settings else "no settings"
+        raise HeadError(f'expected {known} for head "{name}"; found {", ".join(unknown)}.')
+    values = {key: read_setting(key, value, row.settings[key]) for key, value in settings.items()}
+    return row, {"recipe": Recipe(**values)} if values and row.settings is SETTINGS else values
+
+
+def _literal(text: str) -> Any:
+    """Read a number, True, None and the like; anything else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def make_head(name: str, tasks: Sequence[Task], *, seed: int = 0) -> Head:
-    """Make an unfitted head for these tasks, exactly one unless the head is shared.
+    """Make an unfitted head for these tasks, exactly one unless the head is shared; the name as of `parse_head`.
 
     Raises
     ------
-    HeadError : unknown head, or one that cannot learn these tasks.
+    HeadError : unknown head or setting, or a head that cannot learn these tasks.
     """
-    row = head_row(name)
+    row, arguments = parse_head(name)
     unfit = [task.name for task in tasks if task.kind not in row.kinds]
     if unfit:
         raise HeadError(f'head "{name}" learns {" and ".join(row.kinds)}; found task {", ".join(unfit)}.')
     if not row.shared and len(tasks) != 1:
         raise HeadError(f'head "{name}" learns one task; found {len(tasks)}.\nMake one head for each.')
     head_class = getattr(importlib.import_module(row.module), row.name)
-    head: Head = head_class(tuple(tasks) if row.shared else tasks[0], seed=seed)
+    head: Head = head_class(tuple(tasks) if row.shared else tasks[0], seed=seed, **arguments)
     return head
 
 
-class OneTaskHead:
-    """Prediction of a fitted head that has `task` and `net_`."""
-
-    task: Task
-    net_: Net
-
-    @property
-    def n_features_in_(self) -> int:
-        """Numbers per row."""
-        return self.net_.n_features
-
-    @property
-    def classes_(self) -> Floats:
-        """Values of y that the columns of `predict_proba` stand for; their names are `task.classes`."""
-        self._check_has_classes()
-        return np.array(self.task.classes if self.task.kind == "age" else range(self.task.n_outputs), dtype=np.float64)
-
-    def predict(self, X: NDArray[Any]) -> Floats:
-        """Predict years (expected value), class positions, or numbers: rows (n, ...) to (n,), float64."""
-        return self.task.point(self.net_.predict(X)[self.task.name])
-
-    def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Predict the probability of each class: rows (n, ...) to (n, classes), float32."""
-        self._check_has_classes()
-        return self.net_.predict(X)[self.task.name]
-
-    def _check_has_classes(self) -> None:
-        """Refuse to speak of the classes of a regression."""
-        if self.net_.outputs[self.task.name].activation != "softmax":
-            raise AttributeError(f'the output for task "{self.task.name}" is a number and has no classes')
-
-
-def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
-    """Return the training and validation rows of a fold that have a label.
+def check_rows(
+    X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, Rows], weight: Floats
+) -> tuple[Rows, Rows]:
+    """Return the training and validation rows of a fold that have a label; training rows of weight 0 are left out.
 
     Raises
     ------
@@ -144,15 +179,42 @@ def check_rows(X: NDArray[Any], labels: Mapping[str, Floats], fold: tuple[Rows, 
             raise HeadError(f'expected one label of "{name}" per row, {len(X)}; found {len(y)}.')
     labelled = np.any([np.isfinite(y) for y in labels.values()], axis=0)
     train, valid = (rows[labelled[rows]] for rows in fold)
-    for role, rows in (("training", train), ("validation", valid)):
+    train = train[weight[train] > 0]
+    for role, rows, further in (("training", train, " and a weight above zero"), ("validation", valid, "")):
         if not len(rows):
             raise HeadError(
-                f"expected {role} rows with a label of {' or '.join(labels)}; found none.\n"
+                f"expected {role} rows with a label of {' or '.join(labels)}{further}; found none.\n"
                 "Give more rows, or leave the task out."
             )
     if X.dtype.kind == "f" and not np.isfinite(X[np.concatenate([train, valid])]).all():
         raise HeadError("expected finite embeddings; found NaN or infinity.\nExtract them again.")
     return train, valid
+
+
+def fold_weights(sample_weight: ArrayLike | None, n_folds: int, n: int) -> Floats:
+    """Lay out weights given once for all folds, (n,), for each fold, (n_folds, n), or not at all, as (n_folds, n).
+
+    Raises
+    ------
+    HeadError : another shape, or a weight below 0 or not finite.
+    """
+    if sample_weight is None:
+        return np.ones((n_folds, n))
+    given = np.asarray(sample_weight, dtype=np.float64)
+    if given.shape not in ((n,), (n_folds, n)):
+        raise HeadError(f"expected weights of shape ({n},) or ({n_folds}, {n}); found {given.shape}.")
+    if not (np.isfinite(given) & (given >= 0)).all():
+        raise HeadError("expected finite weights of 0 or more; found others.")
+    return np.broadcast_to(given, (n_folds, n))
+
+
+def fold_seeds(seeds: Sequence[int] | None, own: int, n_folds: int) -> list[int]:
+    """One seed per fold: those given, or a head's own for all. Raises HeadError for another number of them."""
+    if seeds is None:
+        return [own] * n_folds
+    if len(seeds) != n_folds:
+        raise HeadError(f"expected one seed per fold, {n_folds}; found {len(seeds)}.")
+    return list(seeds)
 
 
 def stack_validation(
@@ -172,3 +234,19 @@ def stack_validation(
     labels = {name: np.concatenate([np.asarray(y[name], float), np.asarray(y_valid[name], float)]) for name in y}
     rows = np.arange(len(X) + len(X_valid))
     return np.concatenate([X, X_valid]), labels, (rows[: len(X)], rows[len(X) :], rows[:0])
+
+
+def validation_loss(task: Task, net: Predictor, X: NDArray[Any], y: Floats) -> float:
+    """Judge what a head predicts with, on labelled rows: log-loss over classes, or mean absolute error."""
+    output = net.predict(X)[task.name]
+    if task.kind == "class":
+        return float(-np.log(np.maximum(output[np.arange(len(y)), y.astype(np.int64)], 1e-12)).mean())
+    return mae(y, task.point(output))
+
+
+def pad_weight(sample_weight: ArrayLike | None, n: int) -> Floats | None:
+    """Give the validation rows, which `stack_validation` puts after the training rows, the weight 1: (n,) in all."""
+    if sample_weight is None:
+        return None
+    given = np.asarray(sample_weight, dtype=np.float64)
+    return np.concatenate([given, np.ones(n - len(given))])

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from data.files import PRIVATE, atomic_write
 from heads.base import Head, head_row, make_head
 from heads.dataset import AnySpec, Dataset
-from heads.net import Net, together
+from heads.net import Predictor, predict_together
 from heads.tasks import METRICS, Task
 
 ADULT = 14  # years; an infant's gender cannot be seen, so it is reported for these and older as well
@@ -79,7 +79,8 @@ class Comparison:
     ----------
     results : DataFrame, one row per task, backbone, head, fold and metric: the fields of `Result`.
     cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head,
-        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none.
+        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none; `trials` of a search, a
+        list of rows per fold as of `SearchedHead`, or [].
     predictions : DataFrame, one row per backbone, head and row predicted: backbone, head, and the columns of
         `predict_folds`.
     reused : how many cells an earlier run had finished.
@@ -89,6 +90,19 @@ class Comparison:
     cells: pd.DataFrame
     predictions: pd.DataFrame
     reused: int
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Every trial of every search: task, backbone, head, fold, and the columns of `SearchedHead.trials_`."""
+        keys = ["task", "backbone", "head"]
+        return pd.DataFrame(
+            [
+                {**{key: cell[key] for key in keys}, "fold": fold, **row}
+                for cell in self.cells.to_dict("records")
+                for fold, rows in enumerate(cell["trials"])
+                for row in rows
+            ]
+        )
 
     @property
     def of_folds(self) -> pd.DataFrame:
@@ -187,8 +201,8 @@ def run_cell(cell: Cell, data: Dataset, *, seed: int = 0) -> pa.Table:
     return table.replace_schema_metadata({"cell": json.dumps(facts)})
 
 
-def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Net], dict[str, Any]]:
-    """One trained net per fold of the split; with the `seconds` it took, the `bytes` of one and their `history`."""
+def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Predictor], dict[str, Any]]:
+    """One trained head per fold of the split; with the `seconds` it took, the `bytes` of one and their `history`."""
     labels = data.rows.labels
     y: Any = labels if head_row(cell.head).shared else labels[cell.tasks[0].name]
     folds = [data.split.indices(fold) for fold in range(data.split.n_folds)]
@@ -197,8 +211,9 @@ def fit_folds(cell: Cell, data: Dataset, *, seed: int = 0) -> tuple[list[Net], d
     fitted = head.fit_folds(data.rows.vectors[cell.spec.fingerprint], y, folds)
     seconds = time.perf_counter() - started
     history = [_history(each) for each in fitted if hasattr(each, "history_")]
+    trials = [each.trials_.to_dict("records") for each in fitted if hasattr(each, "trials_")]
     nets = [each.net_ for each in fitted]
-    return nets, {"seconds": seconds, "bytes": nets[0].n_bytes, "history": history}
+    return nets, {"seconds": seconds, "bytes": nets[0].n_bytes, "history": history, "trials": trials}
 
 
 def _history(head: Head) -> dict[str, list[list[float]]]:
@@ -206,7 +221,7 @@ def _history(head: Head) -> dict[str, list[list[float]]]:
     return {name: np.round(values, 5).tolist() for name, values in head.history_.items()}  # type: ignore[attr-defined]
 
 
-def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFrame:
+def predict_folds(cell: Cell, nets: Sequence[Predictor], data: Dataset) -> pd.DataFrame:
     """Predict every row by the head that has not seen it, and another manifest's rows by all heads together.
 
     Returns
@@ -214,12 +229,12 @@ def predict_folds(cell: Cell, nets: Sequence[Net], data: Dataset) -> pd.DataFram
     DataFrame with columns task, fold (a number, or TEST), image_id, y and predicted: years (the expected value),
     positions of classes, or numbers. Rows without a label are left out.
     """
-    asked = [(net, data.rows, data.split.indices(fold)[2], str(fold)) for fold, net in enumerate(nets)]
+    asked = [([net], data.rows, data.split.indices(fold)[2], str(fold)) for fold, net in enumerate(nets)]
     if data.test is not None:
-        asked.append((together(nets), data.test, np.arange(len(data.test.frame)), TEST))
+        asked.append(([*nets], data.test, np.arange(len(data.test.frame)), TEST))
     parts = []
-    for net, part, rows, fold in asked:
-        outputs = net.predict(part.vectors[cell.spec.fingerprint][rows])
+    for chosen, part, rows, fold in asked:
+        outputs = predict_together(chosen, part.vectors[cell.spec.fingerprint][rows])
         for task in cell.tasks:
             ids, y = part.frame["image_id"].to_numpy()[rows], part.labels[task.name][rows]
             columns = {"task": task.name, "fold": fold, "image_id": ids, "y": y}

@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
-from heads.base import Fold, OneTaskHead, stack_validation
+from heads.base import Fold, fold_seeds, fold_weights, pad_weight, stack_validation
+from heads.estimator import OneTaskHead, fitted_net
 from heads.net import Net
-from heads.stack import Labelled, Recipe, train_stack
+from heads.recipe import Recipe
+from heads.stack import Labelled, train_stack
 from heads.tasks import Floats, Task
 
 DEFAULT = Recipe()
 
 
-class DenseHead(OneTaskHead, BaseEstimator):
+class DenseHead(OneTaskHead):
     """A dense net for one task.
 
     Rows of any shape are flattened and standardised by the training rows; wider than 1,024 numbers (pixels), they are
@@ -63,15 +65,21 @@ class DenseHead(OneTaskHead, BaseEstimator):
         """
         valid = None if y_valid is None else {self.task.name: y_valid}
         rows, labels, fold = stack_validation(X, {self.task.name: y}, X_valid, valid)
-        weight = _pad_weight(sample_weight, len(rows))
-        return _fit_folds([self], (self.task,), rows, labels, [fold], weight)[0]
+        weight = pad_weight(sample_weight, len(rows))
+        return _fit_folds([self], Labelled(rows, (self.task,), labels), [fold], weight)[0]
 
     def fit_folds(
-        self, X: NDArray[Any], y: ArrayLike, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
+        self,
+        X: NDArray[Any],
+        y: ArrayLike,
+        folds: Sequence[Fold],
+        *,
+        seeds: Sequence[int] | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> list["DenseHead"]:
-        """Fit one clone per fold, all at once; y and weights are of all rows, (n,)."""
-        labels = {self.task.name: np.asarray(y, dtype=np.float64)}
-        return _fit_folds([clone(self) for _ in folds], (self.task,), X, labels, folds, sample_weight)
+        """Fit one clone per fold and seed, all at once; see `Head.fit_folds`."""
+        data = Labelled(X, (self.task,), {self.task.name: np.asarray(y, dtype=np.float64)})
+        return _fit_folds(_clones(self, seeds, len(folds)), data, folds, sample_weight)
 
 
 class SharedDenseHead(BaseEstimator):
@@ -98,7 +106,7 @@ class SharedDenseHead(BaseEstimator):
     @property
     def n_features_in_(self) -> int:
         """Numbers per row."""
-        return self.net_.n_features
+        return fitted_net(self).n_features
 
     def fit(
         self,
@@ -111,7 +119,8 @@ class SharedDenseHead(BaseEstimator):
     ) -> "SharedDenseHead":
         """Train on rows (n, ...) and a dict of task name to labels (n,), as `DenseHead.fit`."""
         rows, labels, fold = stack_validation(X, y, X_valid, y_valid)
-        return _fit_folds([self], self.tasks, rows, labels, [fold], _pad_weight(sample_weight, len(rows)))[0]
+        weight = pad_weight(sample_weight, len(rows))
+        return _fit_folds([self], Labelled(rows, self.tasks, labels), [fold], weight)[0]
 
     def fit_folds(
         self,
@@ -119,46 +128,38 @@ class SharedDenseHead(BaseEstimator):
         y: Mapping[str, ArrayLike],
         folds: Sequence[Fold],
         *,
+        seeds: Sequence[int] | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> list["SharedDenseHead"]:
-        """Fit one clone per fold, all at once; y is a dict of task name to labels of all rows, (n,)."""
-        labels = {name: np.asarray(each, dtype=np.float64) for name, each in y.items()}
-        return _fit_folds([clone(self) for _ in folds], self.tasks, X, labels, folds, sample_weight)
+        """Fit one clone per fold and seed, all at once; y is a dict of task name to labels of all rows, (n,)."""
+        data = Labelled(X, self.tasks, {task.name: np.asarray(y[task.name], dtype=np.float64) for task in self.tasks})
+        return _fit_folds(_clones(self, seeds, len(folds)), data, folds, sample_weight)
 
     def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
         """Predict all tasks: rows (n, ...) to a dict of task name to values as in y, (n,), float64."""
-        outputs = self.net_.predict(X)
+        outputs = fitted_net(self).predict(X)
         return {task.name: task.point(outputs[task.name]) for task in self.tasks}
 
     def predict_proba(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Predict the classes of all tasks that have some: a dict of task name to (n, classes), float32."""
-        outputs = self.net_.predict(X)
-        return {task.name: outputs[task.name] for task in self.tasks if task.kind != "number"}
+        outputs = fitted_net(self).predict(X)
+        return {name: output for name, output in outputs.items() if output.ndim == 2}
 
 
 AnyDense = TypeVar("AnyDense", DenseHead, SharedDenseHead)
 
 
+def _clones(head: AnyDense, seeds: Sequence[int] | None, n_folds: int) -> list[AnyDense]:
+    """An unfitted head per fold."""
+    return [clone(head).set_params(seed=seed) for seed in fold_seeds(seeds, head.seed, n_folds)]
+
+
 def _fit_folds(
-    heads: list[AnyDense],
-    tasks: tuple[Task, ...],
-    X: NDArray[Any],
-    labels: Mapping[str, Floats],
-    folds: Sequence[Fold],
-    sample_weight: ArrayLike | None,
+    heads: list[AnyDense], data: Labelled, folds: Sequence[Fold], sample_weight: ArrayLike | None
 ) -> list[AnyDense]:
     """Train the head of each fold in place."""
-    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    data = Labelled(X, tuple(tasks), {task.name: labels[task.name] for task in tasks}, weight)
-    trained = train_stack(data, folds, recipe=heads[0].recipe, seed=heads[0].seed)
+    weights = fold_weights(sample_weight, len(folds), len(data.X))
+    trained = train_stack(data, folds, weights, recipe=heads[0].recipe, seeds=[head.seed for head in heads])
     for head, (net, history, seconds) in zip(heads, trained, strict=True):
         head.net_, head.history_, head.seconds_ = net, history, seconds
     return heads
-
-
-def _pad_weight(sample_weight: ArrayLike | None, n: int) -> Floats | None:
-    """Give the validation rows, which follow the training rows, the weight 1."""
-    if sample_weight is None:
-        return None
-    given = np.asarray(sample_weight, dtype=np.float64)
-    return np.concatenate([given, np.ones(n - len(given))])

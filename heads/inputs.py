@@ -1,4 +1,7 @@
-"""Stored rows to what heads train on, in linear steps that are folded into a net's first layer afterwards."""
+"""Stored rows to what heads train on: in linear steps that are folded into a net's first layer afterwards.
+
+Only the division by a row's length ("l2") is not linear: the net that does it says so, `Net.normalise`.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 
 from heads.net import Floats, flatten
 
+INPUTS = ("standard", "l2", "raw")  # standardised; divided by their length, then standardised; as they are stored
 WIDEST = 1024  # features; wider rows, such as 128 x 128 pixels, are reduced to their principal components
 COMPONENTS = 512
 _BASIS_ROWS = 2048  # training rows that the components are learned from: 4 s per fold for 128 x 128 pixels
@@ -42,6 +46,13 @@ def learn_projection(X: NDArray[Any], *, seed: int) -> Projection:
     """Learn to standardise training rows (n, ...), by way of principal components where they are wide."""
     basis = learn_basis(X, seed=seed)
     return standardise(reduce_rows(X, basis), basis)
+
+
+def project(reduced: Floats, basis: Floats | None, *, how: str) -> Projection:
+    """Complete a basis for training rows (n, components) that are to be read as `how` says, one of `INPUTS`."""
+    if how == "raw":
+        return Projection(basis, np.zeros(reduced.shape[1], np.float32), np.ones(reduced.shape[1], np.float32))
+    return standardise(reduced, basis)
 
 
 def standardise(reduced: Floats, basis: Floats | None) -> Projection:

@@ -1,25 +1,17 @@
 """Linear probes in scikit-learn, and dummies: the floor that every other head must beat."""
 
-import contextlib
-import time
-import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
-from threadpoolctl import threadpool_limits
 
-from heads.base import Fold, OneTaskHead, check_rows, stack_validation
+from heads.foldwise import Examples, FoldwiseHead
 from heads.inputs import learn_projection
-from heads.metrics import mae
 from heads.net import HeadError, Layer, Net
-from heads.tasks import Floats, Task
+from heads.tasks import Floats
 
 Floats32 = NDArray[np.float32]
 Affine = tuple[Floats32, Floats32]  # a kernel (1, d, out) and a bias (1, out)
@@ -32,58 +24,13 @@ CLASS_ITERATIONS = 100
 _NEVER = -1e4  # the logit of a class without training rows; its probability underflows to 0
 
 
-class _Probe(OneTaskHead, BaseEstimator, ABC):
+class _Probe(FoldwiseHead):
     """A head that is one linear layer. Subclasses say in `_learn` how it is found."""
 
-    net_: Net
-    seconds_: float
-
-    def __init__(self, task: Task, *, seed: int = 0) -> None:
-        """Store. The seed is of the principal components that wide rows are reduced to."""
-        self.task = task
-        self.seed = seed
-
-    def fit(
-        self,
-        X: NDArray[Any],
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        X_valid: NDArray[Any] | None = None,
-        y_valid: ArrayLike | None = None,
-    ) -> "_Probe":
-        """Learn from rows (n, ...) and labels (n,), NaN where one is missing; validation rows choose the strength.
-
-        Raises
-        ------
-        HeadError : without validation rows, or without labels.
-        """
-        name = self.task.name
-        rows, labels, fold = stack_validation(X, {name: y}, X_valid, None if y_valid is None else {name: y_valid})
-        weight = None if sample_weight is None else np.append(sample_weight, np.ones(len(rows) - len(X)))
-        with _small_fits():
-            return self._fit(rows, labels[name], fold, weight)
-
-    def fit_folds(
-        self, X: NDArray[Any], y: ArrayLike, folds: Sequence[Fold], *, sample_weight: ArrayLike | None = None
-    ) -> list["_Probe"]:
-        """Fit one clone per fold; y and weights are of all rows, (n,)."""
-        labels = np.asarray(y, dtype=np.float64)
-        with _small_fits():
-            return Parallel(n_jobs=-1, prefer="threads")(
-                delayed(clone(self)._fit)(X, labels, fold, sample_weight) for fold in folds
-            )
-
-    def _fit(self, X: NDArray[Any], y: Floats, fold: Fold, sample_weight: ArrayLike | None) -> "_Probe":
-        """Fit on the training rows of a fold."""
-        started = time.perf_counter()
-        train, valid = check_rows(X, {self.task.name: y}, fold[:2])
-        weight = np.ones(len(train)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[train]
-        layers = self._learn(X[train], y[train], weight)
-        nets = [Net((), {self.task.name: Layer(*each, self._activation)}) for each in layers]
-        self.net_ = min(nets, key=lambda net: self._loss(net, X[valid], y[valid]))
-        self.seconds_ = time.perf_counter() - started
-        return self
+    def _candidates(self, train: Examples, valid: Examples) -> Sequence[Net]:
+        """Make nets of one layer."""
+        layers = self._learn(train.X, train.y, train.weight)
+        return [Net((), {self.task.name: Layer(*each, self._activation)}) for each in layers]
 
     @abstractmethod
     def _learn(self, X: NDArray[Any], y: Floats, weight: Floats) -> list[Affine]:
@@ -93,13 +40,6 @@ class _Probe(OneTaskHead, BaseEstimator, ABC):
     def _activation(self) -> str:
         """Activation of the one layer."""
         return "linear" if self.task.kind == "number" else "softmax"
-
-    def _loss(self, net: Net, X: NDArray[Any], y: Floats) -> float:
-        """Judge a net by its log-loss over classes, or by its mean absolute error."""
-        output = net.predict(X)[self.task.name]
-        if self.task.kind == "class":
-            return float(-np.log(np.maximum(output[np.arange(len(y)), y.astype(np.int64)], 1e-12)).mean())
-        return mae(y, self.task.point(output))
 
 
 class LinearHead(_Probe):
@@ -153,18 +93,6 @@ class DummyHead(_Probe):
             shares = np.bincount(y.astype(np.int64), weights=weight, minlength=self.task.n_outputs) / weight.sum()
         bias = np.where(shares > 0, np.log(np.maximum(shares, 1e-30)), _NEVER)
         return [(kernel, bias[None].astype(np.float32))]
-
-
-@contextlib.contextmanager
-def _small_fits() -> Iterator[None]:
-    """Fit with one BLAS thread each, as more would mostly wait for each other, and stop early without a warning.
-
-    Entered around the threads, not in them: both settings are the whole process's.
-    """
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The number of unique classes")  # ages are classes here, on purpose
-        yield
 
 
 def _ridges(X: NDArray[Any], y: Floats, weight: Floats, *, seed: int) -> list[Affine]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from embedder.spec import EmbeddingSpec
-from heads.base import HeadError
+from heads.base import HeadError, head_row
 from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.calibrate import LEVEL, Calibration, rows_needed
 from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
 from heads.dataset import Dataset
 from heads.holdout import calibrate_heads, measure_intervals
-from heads.net import together
+from heads.net import Net, together
 from heads.report.run import Run
 from heads.report.write import bundle_page
 from heads.table import summarise
@@ -66,6 +66,8 @@ def train(
     HeadError : the head cannot learn a task.
     """
     require_replaceable(Path(path))
+    if not head_row(head).bundled:
+        raise HeadError(f'head "{head}" is for comparisons and goes into no bundle: choose dense, shared or linear')
     groups = groups_of(head, tasks)
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
@@ -74,7 +76,8 @@ def train(
     calibration: dict[str, Calibration] = {}
     intervals: dict[str, float] = {}
     for cell in (Cell(spec, head, group) for group in groups):
-        folds, cost = fit_folds(cell, data, seed=seed)
+        fitted, cost = fit_folds(cell, data, seed=seed)
+        folds = cast(list[Net], fitted)
         nets.append(together(folds))
         outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
         calibration |= calibrate_heads(cell, folds, data)

@@ -411,7 +411,7 @@ def test_store_without_an_image_of_the_manifest_is_refused(world, tmp_path, draw
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--head", "forest"), "expected a head out of dense, shared, linear, ridge"),
+        (("--head", "forest"), "expected a head out of dense, shared, searched, linear, ridge"),
         (("--task", "smiling"), 'expected a column "smiling"; found image_id, path, sha256, age'),
         (("--kind", "smiling=bool"), "--kind must be like smiling=class"),
         (("--age-range", "young"), "--age-range must be like 0-100, found 'young'"),

@@ -62,7 +62,7 @@ def test_shared_head_learns_all_tasks_in_one_cell(world):
 
 
 def test_unknown_head_is_refused_with_those_known(world):
-    with pytest.raises(HeadError, match=r"dense, shared, linear, ridge, dummy.*forest"):
+    with pytest.raises(HeadError, match=r"dense, shared, searched, linear, ridge, svm, knn, dummy.*forest"):
         cells_of(world.specs, ["forest"], world.tasks)
 
 
@@ -310,7 +310,7 @@ def test_results_name_every_field_and_cells_their_cost(world, finished):
     assert [*results] == ["task", "backbone", "head", "split", "fold", "metric", "value", "n", "seed"]
     assert set(results["split"]) == {world.data.split.hash}
     assert not results.duplicated(["task", "backbone", "head", "fold", "metric"]).any()
-    assert [*cells] == ["task", "backbone", "head", "seconds", "bytes", "history"]
+    assert [*cells] == ["task", "backbone", "head", "seconds", "bytes", "history", "trials"]
     ridge = cells.query("head == 'ridge' and task == 'height'")
     assert ridge["bytes"].tolist() == [4 * 13, 4 * 13]  # 12 weights and a bias of float32
 
@@ -351,6 +351,18 @@ def test_history_of_a_dense_head_is_kept_and_found_again(world, tmp_path):
     assert dense[0]["train_loss"][-1][0] < dense[0]["train_loss"][0][0]
     assert ridge == []
     assert again["history"].tolist() == first["history"].tolist()
+
+
+def test_trials_of_a_search_are_kept_and_found_again(world, tmp_path):
+    cells = [
+        Cell(world.specs[0], "searched:trials=1", (world.tasks[1],)),
+        Cell(world.specs[0], "ridge", (world.tasks[0],)),
+    ]
+    first = compare(cells, world.data, tmp_path).trials
+    assert first[["head", "fold", "final"]].values.tolist() == [
+        ["searched:trials=1", fold, final] for fold in range(3) for final in (False, True)
+    ]
+    pd.testing.assert_frame_equal(compare(cells, world.data, tmp_path).trials, first)
 
 
 def test_backbones_side_by_side_are_learned_together(world, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heads import inputs
-from heads.inputs import learn_projection
+from heads.inputs import learn_projection, project
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (33, 33)])
@@ -24,6 +24,11 @@ def test_features_get_mean_zero_and_deviation_one():
     Z = learn_projection(X, seed=0)(X)
     np.testing.assert_allclose(Z.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(Z.std(axis=0), 1, rtol=1e-4)
+
+
+def test_raw_rows_are_left_as_they_are():
+    X = np.random.default_rng(0).normal(50, 7, size=(20, 9)).astype(np.float32)
+    np.testing.assert_array_equal(project(X, None, how="raw")(X), X)
 
 
 def test_principal_components_keep_their_proportions():

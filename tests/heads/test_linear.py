@@ -64,6 +64,18 @@ def test_class_without_training_rows_is_never_predicted(faces):
     assert (head.predict(faces.X) == y).mean() > 0.95
 
 
+def test_weights_and_seeds_are_of_each_fold(faces):
+    train, valid, test = faces.fold
+    weights = np.ones((2, len(faces.X)))
+    weights[0, train[:200]] = 0
+    head, y = RidgeHead(AGE), faces.y["age"]
+    weighted, plain = head.fit_folds(faces.X, y, [faces.fold] * 2, seeds=[3, 4], sample_weight=weights)
+    assert (weighted.seed, plain.seed) == (3, 4)
+    fewer = head.fit_folds(faces.X, y, [(train[200:], valid, test)])[0]
+    np.testing.assert_array_equal(weighted.predict(faces.X), fewer.predict(faces.X))
+    np.testing.assert_array_equal(plain.predict(faces.X), fit_fold(head, faces).predict(faces.X))
+
+
 def test_single_class_in_the_training_rows_is_refused(faces):
     with pytest.raises(HeadError, match="expected two or more classes among the training rows"):
         fit_fold(LinearHead(GENDER), faces, np.zeros(len(faces.X)))
@@ -73,12 +85,12 @@ def test_linear_number_is_a_regression_without_classes(faces):
     test = faces.fold[2]
     head = fit_fold(LinearHead(HEIGHT), faces)
     assert np.abs(head.predict(faces.X[test]) - faces.y["height"][test]).mean() < 2
-    with pytest.raises(AttributeError, match="has no classes"):
+    with pytest.raises(AttributeError, match="has no"):
         _ = head.classes_
 
 
 def test_ridge_on_age_has_no_probabilities(faces):
-    with pytest.raises(AttributeError, match="has no classes"):
+    with pytest.raises(AttributeError, match="has no"):
         fit_fold(RidgeHead(AGE), faces).predict_proba(faces.X)
 
 

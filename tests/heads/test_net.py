@@ -1,13 +1,14 @@
 """The NumPy net: what it computes, what it refuses, and that it survives being taken apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heads.net import HeadError, Layer, Net, expected_value, gelu, softmax, together
+from heads.net import ACTIVATIONS, HeadError, Layer, Net, coral, corn, expected_value, gelu, softmax, together
 
 
 def random_layer(rng, members, n_in, n_out, activation):
@@ -66,6 +67,41 @@ def test_pixels_are_flattened_and_rows_beyond_a_block_are_kept():
     flat = net.predict(pixels.reshape(5000, 6).astype(np.float32))
     np.testing.assert_array_equal(net.predict(pixels)["age"], flat["age"])
     assert len(flat["age"]) == 5000
+
+
+def test_unit_rows_do_not_depend_on_their_length():
+    net = replace(random_net(), normalise=True)
+    X = vectors()
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    np.testing.assert_allclose(net.predict(7 * X)["age"], random_net().predict(unit)["age"], rtol=1e-4)
+    assert np.isfinite(net.predict(np.zeros((1, 6)))["age"]).all()
+
+
+def test_rows_are_normalised_after_arrays_and_json_and_not_in_nets_of_format_1():
+    net = replace(random_net(), normalise=True)
+    arrays, structure = net.to_arrays()
+    again = Net.from_arrays(arrays, json.loads(json.dumps(structure)))
+    np.testing.assert_array_equal(again.predict(vectors())["age"], net.predict(vectors())["age"])
+    assert together([net, net]).normalise
+    del structure["normalise"]
+    older = Net.from_arrays(arrays, structure)
+    np.testing.assert_array_equal(older.predict(vectors())["age"], random_net().predict(vectors())["age"])
+
+
+@pytest.mark.parametrize("activation", ["coral", "corn"])
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=20))
+def test_cumulative_logits_give_probabilities_of_years(activation, logits):
+    proba = ACTIVATIONS[activation](np.array([logits], dtype=np.float32))
+    assert proba.shape == (1, len(logits) + 1)
+    assert (proba >= 0).all()
+    assert proba.sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_expected_age_of_cumulative_logits_is_the_sum_of_being_older():
+    logits = np.array([[4.0, -1.0, 2.0]], dtype=np.float32)
+    older = 1 / (1 + np.exp(-logits))
+    assert expected_value(coral(logits), np.arange(4.0)) == pytest.approx(older.sum(), rel=1e-5)
+    assert expected_value(corn(logits), np.arange(4.0)) == pytest.approx(older.cumprod().sum(), rel=1e-5)
 
 
 def test_no_rows_give_no_rows():

@@ -157,3 +157,10 @@ def test_one_dense_net_for_all_tasks_is_bundled_and_beats_the_dummy(world, tmp_p
     age = training.comparison.results.query("task == 'age' and metric == 'mae'")["value"].mean()
     labels = data.rows.labels["age"]
     assert age < 0.7 * mae(labels, np.full(len(labels), np.median(labels)))
+
+
+@pytest.mark.parametrize("head", ["svm", "knn", "sklearn.svm.LinearSVR", "searched"])
+def test_head_that_cannot_go_into_a_bundle_is_refused(world, tmp_path, head):
+    with pytest.raises(HeadError, match=f'"{head}" is for comparisons and goes into no bundle'):
+        train(world.specs[0], world.tasks, world.data, tmp_path / "bundle", head=head)
+    assert not (tmp_path / "bundle").exists()
