@@ -61,7 +61,7 @@ class SearchedHead(OneTaskHead):
     Attributes
     ----------
     recipe_ : the one chosen.
-    trials_ : DataFrame, of this fold, one row per trial and final: trial, final, the recipe's settings, validation (mean
+    trials_ : DataFrame, of this fold, a row per trial and final: trial, final, the settings, validation (mean
         absolute error, or log-loss over classes, of the validation rows), seconds (its share).
     net_, history_, seconds_ : as of `DenseHead`; seconds are this fold's share of the whole search.
     """
