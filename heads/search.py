@@ -61,7 +61,7 @@ class SearchedHead(OneTaskHead):
     Attributes
     ----------
     recipe_ : the one chosen.
-    trials_ : DataFrame, of this fold, one row per trial and final: trial, final, the recipe's settings, loss (mean
+    trials_ : DataFrame, of this fold, a row per trial and final: trial, final, the settings, validation (mean
         absolute error, or log-loss over classes, of the validation rows), seconds (its share).
     net_, history_, seconds_ : as of `DenseHead`; seconds are this fold's share of the whole search.
     """
@@ -158,7 +158,9 @@ class _Search:
 
     def _finals(self, recipes: Sequence[Recipe], seeds: Sequence[int]) -> list[DenseHead]:
         """Train each fold's best recipes again, the best ones first, while there is time; return the best heads."""
-        screened = pd.DataFrame(self.table).sort_values("loss", kind="stable").groupby("fold")["trial"].apply(list)
+        screened = (
+            pd.DataFrame(self.table).sort_values("validation", kind="stable").groupby("fold")["trial"].apply(list)
+        )
         best: dict[int, tuple[float, DenseHead]] = {}
         for rank in range(min(FINALISTS, len(recipes))):
             if rank and time.perf_counter() - self.started + self.final_seconds > self.asked.seconds:
@@ -184,5 +186,5 @@ class _Search:
             valid = valid[np.isfinite(self.y[valid])]
             losses.append(validation_loss(task, head.net_, self.X[valid], self.y[valid]))
             row = {"trial": trial, "final": final, "fold": fold, **asdict(recipe)}
-            self.table.append({**row, "loss": losses[-1], "seconds": head.seconds_})
+            self.table.append({**row, "validation": losses[-1], "seconds": head.seconds_})
         return heads, losses

@@ -52,10 +52,10 @@ def table(head):
 def test_best_final_of_each_fold_is_what_predicts(faces, found):
     for head, (_, valid, _) in zip(found, folds_of(faces), strict=True):
         finals = head.trials_[head.trials_["final"]]
-        best = finals.loc[finals["loss"].idxmin()]
+        best = finals.loc[finals["validation"].idxmin()]
         assert (best["hidden"], best["sigma"]) == (head.recipe_.hidden, head.recipe_.sigma)
         proba = head.predict_proba(faces.X[valid])[np.arange(len(valid)), faces.y["gender"][valid].astype(int)]
-        assert -np.log(proba).mean() == pytest.approx(best["loss"], rel=1e-4)
+        assert -np.log(proba).mean() == pytest.approx(best["validation"], rel=1e-4)
         assert head.recipe_.hidden == (24,)
         assert len(head.net_.trunk[0].kernel) == Recipe.members
 
@@ -67,7 +67,8 @@ def test_every_trial_of_a_fold_is_in_its_table(found):
     assert screened["members"].tolist() == [1, 1, 1]
     assert sorted(head.trials_.loc[head.trials_["final"], "trial"]) == [0, 1, 2]
     assert (head.trials_["seconds"] > 0).all()
-    assert np.isfinite(head.trials_["loss"]).all()
+    assert np.isfinite(head.trials_["validation"]).all()
+    assert set(head.trials_["loss"]) == {"dldl"}
 
 
 def test_same_number_of_trials_gives_the_same_again(faces, found):
@@ -85,7 +86,7 @@ def test_nothing_of_a_fold_depends_on_its_test_rows_or_on_another_fold(faces, fo
     alone = searched(faces, X=X, y=y, folds=folds_of(faces)[:1])[0]
     first = found[0]
     assert (table(first)["trial"].tolist(), alone.recipe_) == (table(alone)["trial"].tolist(), first.recipe_)
-    np.testing.assert_allclose(table(first)["loss"], table(alone)["loss"], rtol=1e-3)
+    np.testing.assert_allclose(table(first)["validation"], table(alone)["validation"], rtol=1e-3)
     np.testing.assert_allclose(first.predict_proba(faces.X[valid]), alone.predict_proba(X[valid]), atol=1e-3)
 
 
@@ -99,7 +100,7 @@ def test_age_is_judged_in_years(faces):
     head = SearchedHead(AGE, trials=1).fit_folds(faces.X, faces.y["age"], folds_of(faces)[:1])[0]
     valid = faces.fold[1]
     error = np.abs(head.predict(faces.X[valid]) - faces.y["age"][valid]).mean()
-    assert head.trials_.loc[head.trials_["final"], "loss"].min() == pytest.approx(error, rel=1e-4)
+    assert head.trials_.loc[head.trials_["final"], "validation"].min() == pytest.approx(error, rel=1e-4)
 
 
 def test_fit_on_given_rows_is_the_search_of_a_fold(faces):
