@@ -27,7 +27,8 @@ from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
-SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost
+SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost;
+FIRST_SECONDS = 4.0  # the first one at this age, each next one at twice the age: a job that is killed every minute ends
 
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
 CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
@@ -348,10 +349,11 @@ class _Committer:
         self._rows: dict[str, list[Embedded]] = {print_: [] for print_ in self._specs}
         self._files: list[File] = []
         self._committed = time.monotonic()
+        self._patience = FIRST_SECONDS
         self.seconds = 0.0
 
     def take(self, rows: dict[str, Embedded], files: list[File]) -> None:
-        """Add to what waits; commit at SHARD_ROWS, SHARD_BYTES or SHARD_SECONDS, whichever comes first."""
+        """Add to what waits; commit it at SHARD_ROWS, SHARD_BYTES or its age, whichever comes first."""
         for print_, embedded in rows.items():
             if embedded.outcomes:
                 self._rows[print_].append(embedded)
@@ -359,8 +361,9 @@ class _Committer:
         size = sum(each.vectors.nbytes for waiting in self._rows.values() for each in waiting)
         most = max(sum(len(each.outcomes) for each in waiting) for waiting in self._rows.values())
         age = time.monotonic() - self._committed
-        if max(most, len(self._files)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= SHARD_SECONDS:
+        if max(most, len(self._files)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= self._patience:
             self.commit()
+            self._patience = min(2 * self._patience, SHARD_SECONDS)
 
     def commit(self) -> None:
         """Write a shard per backbone, then the files: a file is never known before its vectors are."""

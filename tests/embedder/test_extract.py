@@ -145,6 +145,18 @@ def test_blocks_and_shards_lose_nothing(images, store, monkeypatch):
     assert len(rows) == 11
 
 
+def test_first_commits_come_early_and_the_later_ones_each_at_twice_the_age(images, store, monkeypatch):
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
+    clock = iter(range(0, 10**6, 3))  # three seconds from one look to the next
+    monkeypatch.setattr(extract_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(extract_module, "SHARD_SECONDS", 10.0)
+    rows = []
+    monkeypatch.setattr(store, "add_images", lambda images: rows.append(len(images)))
+    extract(images, [fake_backbone()], store)
+    assert rows == [2, 3, 4, 3]  # at ages of 6, 9 and 12 seconds, and what is left
+
+
 def report_fingerprint() -> str:
     return fake_backbone().spec.fingerprint
 
