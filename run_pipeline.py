@@ -130,7 +130,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
 @click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes that share the cores and may die; else this one."
+    "--workers", type=click.IntRange(min=1), help="Embed in N processes; one that dies is replaced. Else in this one."
 )
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the images, for job I of N.")
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
@@ -203,7 +203,8 @@ def extract(
     _print_extract(report, backbones)
     if report.interrupted:
         click.echo(f"interrupted; what was done is in {store_path}, the same command goes on", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.stdout.flush()
+        os._exit(EXIT_INTERRUPTED)  # at once: a thread may hang on a drive that is gone
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
 
@@ -223,6 +224,9 @@ def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None
     not_reached = report.statuses.get("not_reached", 0)
     changes += [f"{not_reached:,} not reached"] if not_reached else []
     gone = f"; {_count(report.gone, 'file')} that the store knows no longer there" if report.gone else ""
+    if report.images.empty:
+        click.echo("no image is in this shard")
+        return
     click.echo(f"{_count(len(report.images), 'image')}: {', '.join(changes)}{gone}")
     _print_statuses(report)
     if report.skipped:

@@ -152,9 +152,21 @@ class RemotePath:
         with _request(self, "removed"):
             _client().delete_file(self.key)
 
+    def status(self) -> ObjectStatus:
+        """Size and time without reading it: a request."""
+        from pyarrow.fs import FileType
+
+        info = self._info()
+        if info.type != FileType.File:
+            raise FileNotFoundError(errno.ENOENT, "no such object", str(self))
+        return _listed(self, info, False).status
+
     def _type(self) -> "FileType":
+        return self._info().type
+
+    def _info(self) -> "FileInfo":
         with _request(self, "looked for"):
-            return _client().get_file_info(self.key).type
+            return _client().get_file_info(self.key)
 
 
 class RemoteFile(io.RawIOBase):

@@ -6,16 +6,10 @@ of that releases Python's lock). Two blocks of face crops are all that a process
 
 import functools
 import hashlib
-import itertools
-import os
-import re
-import shutil
-import signal
 import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -30,10 +24,12 @@ from data.remote import is_remote
 from embedder.backbone import Backbone, load_backbone, usable_cores
 from embedder.known import OK, Contents, Outcome
 from embedder.preprocess import ImageRejected, Picture, decode, read_file
+from embedder.processes import exit_of, start_processes
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
 CHUNK_BLOCKS = 2  # blocks that a worker process is given at a time: what is done again when it dies
 READERS, REMOTE_READERS = 4, 32  # threads, which wait for a disk or for a server most of the time
+CRASHES_IN_A_ROW = 5  # images, after which the machine is to blame
 PARTS = 8  # of a chunk that ended a process: three deaths lead from 128 images to one
 CRASHED = "crashed"  # the status of an image that ends the process which works on it
 
@@ -127,7 +123,7 @@ class InProcess:
                 present, ahead = ahead, [threads.submit(prepare, job) for job in jobs[start : start + size]]
                 yield self._embed([future.result() for future in present], settled)
         finally:
-            threads.shutdown(cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)  # one may hang for good, on a drive that is gone
 
     def _prepare(self, job: Job, settled: Settled) -> tuple[Image, dict[str, Picture]]:
         """Read, hash, decode and crop one image, unless it is settled; crops are by fingerprint."""
@@ -188,7 +184,7 @@ class _Order:
 
 
 class Workers:
-    """Works in several processes (joblib's loky), each with its own backbones and its share of the cores.
+    """Works in several processes, each with its own backbones and its share of the cores.
 
     A process that dies takes none of the others' work along. What it was at is done again, in parts if that ends a
     process again, until the image is found that does it: it gets the status `crashed`.
@@ -197,69 +193,87 @@ class Workers:
     ----------
     names : of the backbones, as `load_backbone` takes them.
     backbones : the same, loaded in this process, where they do not work.
-    n : how many processes.
+    n : how many processes, at most.
     """
 
     def __init__(self, names: Sequence[str], backbones: Sequence[Backbone], n: int) -> None:
         self._names = tuple(names)
-        self._fingerprints = tuple(backbone.spec.fingerprint for backbone in backbones)
         self._dims = {backbone.spec.fingerprint: backbone.spec.dim for backbone in backbones}
-        self._n = n
+        self._most = n
         self._pool: Any = None
         self._processes = 0  # of the pool
 
     def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
-        """See `Engine`; blocks come as they are done."""
+        """See `Engine`; blocks come as they are done.
+
+        Raises
+        ------
+        BackboneError : processes end before they can work, or one image after the other ends them.
+        """
         if not jobs:
             return
-        cores = max(1, usable_cores() // self._n)
-        size = CHUNK_BLOCKS * BLOCK_PER_CORE * cores
-        chunks = (jobs[start : start + size] for start in range(0, len(jobs), size))
+        cores = max(1, usable_cores() // self._most)
+        size = min(CHUNK_BLOCKS * BLOCK_PER_CORE * cores, -(-len(jobs) // (2 * self._most)))
+        chunks = deque(jobs[start : start + size] for start in range(0, len(jobs), size))
         with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
             for print_, contents in settled.items():
                 contents.save(Path(folder) / f"{print_}.npy")
-            order = _Order(self._names, self._fingerprints, cores, Path(folder))
+            order = _Order(self._names, tuple(self._dims), cores, Path(folder))
             try:
-                for blocks in self._run(order, chunks):
-                    yield from blocks
+                yield from self._without_crashes_in_a_row(self._run(order, chunks))
             finally:
                 self._stop()
 
-    def _run(self, order: _Order, chunks: Iterable[Sequence[Job]]) -> Iterator[list[Block]]:
+    def _without_crashes_in_a_row(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Hold back images that crashed until another one works: if none does, it is not the images' fault."""
+        crashed: list[Block] = []
+        for block in blocks:
+            outcomes = [outcome for each in block.embedded.values() for outcome in each.outcomes.values()]
+            if outcomes and all(status == CRASHED for status, _ in outcomes):
+                crashed.append(block)
+                if len(crashed) == CRASHES_IN_A_ROW:
+                    raise BackboneError(
+                        f"{len(crashed)} images in a row ended the process that worked on them, and none was done in "
+                        "between: perhaps memory is short; give fewer --workers. None of them was recorded"
+                    )
+                continue
+            yield from crashed
+            crashed.clear()
+            yield block
+        yield from crashed
+
+    def _run(self, order: _Order, chunks: deque[Sequence[Job]]) -> Iterator[Block]:
         """Keep two chunks per process under way; after a death, go through those that were, one by one."""
-        chunks = iter(chunks)
+        processes = min(self._most, len(chunks))
         under_way: dict[Future[list[Block]], Sequence[Job]] = {}
-        while True:
-            for chunk in itertools.islice(chunks, 2 * self._n - len(under_way)):
-                under_way[self._submit(order, chunk, processes=self._n)] = chunk
-            if not under_way:
-                return
+        while chunks or under_way:
+            while chunks and len(under_way) < 2 * processes:
+                chunk = chunks.popleft()
+                under_way[self._submit(order, chunk, processes=processes)] = chunk
             wait(under_way, return_when=FIRST_COMPLETED)
             suspects: deque[Sequence[Job]] = deque()
             for future in [future for future in under_way if future.done()]:
                 chunk = under_way.pop(future)
-                try:
-                    blocks = future.result()
-                except BrokenProcessPool:
+                if isinstance(future.exception(), BrokenProcessPool):
                     suspects.append(chunk)
                 else:
-                    yield blocks
+                    yield from future.result()
             if suspects:
-                wait(under_way)
                 self._stop()
                 suspects.extend(under_way.values())
                 under_way.clear()
             while suspects:
-                yield self._alone(order, suspects)
+                yield from self._alone(order, suspects)
 
     def _alone(self, order: _Order, suspects: deque[Sequence[Job]]) -> list[Block]:
         """Do the first of some chunks with no other beside it; where that ends the process, put its parts back."""
         chunk = suspects.popleft()
+        how = ""
         for _ in range(2 if len(chunk) == 1 else 1):  # an image gets a second chance: memory may have been short
             try:
                 return self._submit(order, chunk, processes=1).result()
             except BrokenProcessPool as error:
-                how = _exit_of(error)
+                how = exit_of(error)
                 self._stop()
         if len(chunk) == 1:
             return [self._crashed(chunk[0], how)]
@@ -268,6 +282,7 @@ class Workers:
         return []
 
     def _crashed(self, job: Job, how: str) -> Block:
+        """What is recorded of an image that ends processes, by its content, which is read here but not decoded."""
         image, outcome = (
             Image(job[0]),
             (CRASHED, f"the process that works on it ends, twice and on this image alone{how}"),
@@ -287,33 +302,33 @@ class Workers:
             self._pool, self._processes = self._start(order, processes), processes
         try:
             return self._pool.submit(_work, order, chunk)
-        except BrokenProcessPool as error:  # a process died since the last look
+        except BrokenProcessPool as error:  # a process died since the last look; the future says so in its place
             broken: Future[list[Block]] = Future()
             broken.set_exception(error)
             return broken
 
     def _start(self, order: _Order, processes: int) -> Any:
-        """New processes, one of which has shown that it can load the backbones."""
-        from joblib.externals.loky import ProcessPoolExecutor
-
-        for _ in range(2):  # they get a second chance, too
-            pool = ProcessPoolExecutor(processes, initializer=_belong, initargs=(os.getpid(), order.settled))
+        """New processes, one of which has shown that it can load the backbones. They get a second chance, too."""
+        try:
+            return self._start_once(order, processes)
+        except BrokenProcessPool:
             try:
-                found = pool.submit(_get_ready, order).result()
+                return self._start_once(order, processes)
             except BrokenProcessPool as error:
-                how = _exit_of(error)
-                pool.shutdown(kill_workers=True)
-            except BaseException:
-                pool.shutdown(kill_workers=True)
-                raise
-            else:
-                break
-        else:
-            raise BackboneError(
-                f"a worker process ends while it loads {', '.join(self._names)}{how}: perhaps memory is short; "
-                "give fewer --workers, or leave the option out to see what it says"
-            )
-        if found != self._fingerprints:
+                raise BackboneError(
+                    f"a worker process ends while it loads {', '.join(self._names)}{exit_of(error)}: perhaps memory is "
+                    "short; give fewer --workers, or leave the option out to see what it says"
+                ) from None
+
+    def _start_once(self, order: _Order, processes: int) -> Any:
+        pool = start_processes(processes, scratch=order.settled)
+        try:
+            found = pool.submit(_get_ready, order).result()
+        except BaseException:
+            pool.shutdown(kill_workers=True)
+            raise
+        if found != order.fingerprints:
+            pool.shutdown(kill_workers=True)
             raise BackboneError("a worker process found other weights than this one: leave the files alone, run again")
         return pool
 
@@ -321,25 +336,6 @@ class Workers:
         pool, self._pool, self._processes = self._pool, None, 0
         if pool is not None:
             pool.shutdown(kill_workers=True)
-
-
-def _belong(parent: int, folder: Path) -> None:
-    """Tie a worker process to the one it works for: Ctrl-C is for that to answer, and its death ends the worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it reaches every process
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        shutil.rmtree(folder, ignore_errors=True)  # who was killed could not
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _exit_of(error: BaseException) -> str:
-    """How processes ended, if loky tells: " (SIGSEGV)"."""
-    found = re.search(r"SIG[A-Z]+|EXIT\(\d+\)", str(error))
-    return f" ({found[0]})" if found else ""
 
 
 @functools.lru_cache(maxsize=1)

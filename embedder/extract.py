@@ -11,7 +11,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,16 +21,18 @@ from numpy.typing import NDArray
 
 from data.errors import ManifestError, StoreError
 from data.images import printable
-from data.remote import StorageError, place
+from data.remote import RemotePath, StorageError, is_remote, place
 from embedder.backbone import Backbone
-from embedder.engine import Block, Embedded, Engine, Image, InProcess
-from embedder.known import OK, Files, Held, Outcome, keys_of
+from embedder.engine import REMOTE_READERS, Block, Embedded, Engine, Image, InProcess
+from embedder.known import OK, Files, Hashes, Held, Outcome, find, keys_of
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost;
 FIRST_SECONDS = 4.0  # the first one at this age, each next one at twice the age: a job that is killed every minute ends
+
+MOST_ROOTS = 8  # folders in which files that are gone or moved are looked for
 
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
 CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
@@ -118,13 +122,16 @@ def extract(
     ManifestError : the folder of the images is gone; what was embedded before is kept.
     """
     started = time.perf_counter()
+    files = Files(store)
+    _check_names(store, files, anonymise=anonymise)
+    listed = np.sort(keys_of(images["path"]))
     if shard:
         images = images[[is_in_shard(image_id, shard) for image_id in images["image_id"]]]
     held = {
         print_: Held(store, print_, retry_failed=retry_failed)
         for print_ in [backbone.spec.fingerprint for backbone in backbones]
     }
-    job = _Job(images, held, Files(store), shard=shard, anonymise=anonymise)
+    job = _Job(images, held, files, listed=listed, anonymise=anonymise)
     committer = _Committer(store, backbones)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
@@ -152,7 +159,14 @@ def is_in_shard(image_id: str, shard: tuple[int, int]) -> bool:
     return int.from_bytes(hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()[:8], "big") % n == i - 1
 
 
-File = tuple[str, str, int, int, str]  # IMAGE_COLUMNS
+class File(NamedTuple):
+    """A row of images/."""
+
+    path_key: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
 
 
 class _Job:
@@ -164,7 +178,7 @@ class _Job:
         held: dict[str, Held],
         files: Files,
         *,
-        shard: tuple[int, int] | None,
+        listed: Hashes,
         anonymise: bool,
     ) -> None:
         n = len(images)
@@ -172,9 +186,9 @@ class _Job:
         self._ids = images["image_id"].to_numpy(dtype=object)
         self._paths = images["path"].to_numpy(dtype=object)
         self._held, self._files = held, files
-        self._shard, self._anonymise = shard, anonymise
+        self._anonymise = anonymise
         self._keys = keys_of(self._paths)
-        self._listed = np.sort(self._keys)
+        self._listed = listed  # sorted keys of all images, those of other shards included
         self._known_as = self._files.find(self._keys)  # where in `_files` each image is, or -1
         self._sha256 = np.zeros(n, "S32")
         self._readable = np.zeros(n, bool)
@@ -208,14 +222,13 @@ class _Job:
         """Sizes and mtimes of all images, (n,) each; -1 where there are none, which reading will explain."""
         if "mtime_ns" in self._images:
             return self._images["size"].to_numpy(np.int64), self._images["mtime_ns"].to_numpy(np.int64)
-        found = np.full((len(self._paths), 2), -1, np.int64)
-        for position, path in enumerate(self._paths):
-            try:
-                status = os.stat(path)
-            except (OSError, ValueError):
-                continue
-            found[position] = status.st_size, status.st_mtime_ns
-        return found[:, 0], found[:, 1]
+        if any(map(is_remote, self._paths)):
+            with ThreadPoolExecutor(REMOTE_READERS) as threads:
+                found = [*threads.map(_look, self._paths)]
+        else:
+            found = [*map(_look, self._paths)]
+        sizes, times = np.array(found, np.int64).reshape(-1, 2).T
+        return sizes, times
 
     def _content(self, position: int) -> bytes:
         return self._sha256[position : position + 1].tobytes()  # of a single one NumPy would strip zero bytes
@@ -250,7 +263,7 @@ class _Job:
             return []
         sha256 = image.sha256.hex()
         name = "" if self._anonymise else self._ids[position]
-        return [(path_key(self._paths[position]), name, image.size, image.mtime_ns, sha256)]
+        return [File(path_key(self._paths[position]), name, image.size, image.mtime_ns, sha256)]
 
     def _settle(self, position: int, sha256: bytes) -> None:
         """An image is ok if it is for every backbone; else its first failure stands for it."""
@@ -270,33 +283,35 @@ class _Job:
         others = self._files.with_content(sha256)
         if not len(others):
             return "new"
-        moved = not np.isin(self._files.keys[others], self._listed).any() and any(
+        moved = (find(self._listed, self._files.keys[others]) < 0).all() and any(
             self._files.is_below(other, self._roots) for other in others.tolist()
         )
         return "moved" if moved else "copy"
 
     @functools.cached_property
     def _roots(self) -> list[str]:
-        """The folders that image ids are relative to: one, unless a manifest was put together."""
+        """The folders that image ids are relative to: one, or few; of a manifest from too many nothing is said."""
         pairs = zip(self._ids, self._paths, strict=True)
-        return sorted({path[: -len(name)] for name, path in pairs if path.endswith(name)})
+        roots = {path[: -len(name)] for name, path in pairs if path.endswith(name)}
+        return sorted(roots) if len(roots) <= MOST_ROOTS else []
 
     def _check_source(self, images: Sequence[Image]) -> None:
-        """Stop where not one image of a block can be read and their folder, drive or server has gone."""
-        if any(image.sha256 is not None for image in images) or not self._roots:
+        """Stop where not one image of a block can be read and the folder of all images, its drive or server is gone."""
+        if any(image.sha256 is not None for image in images):
             return
-        if not any(_holds_something(root) for root in self._roots):
+        first, last = min(self._paths), max(self._paths)
+        folder = os.path.commonprefix([first, last]).rpartition("/")[0]  # noqa: RUF071  addresses have no other paths
+        if not _holds_something(folder):
             raise ManifestError(
-                f"expected images in {printable(self._roots[0])}; it is gone, or empty now. What was embedded before "
-                "is kept: bring it back and run the same command again"
+                f"expected images in {printable(folder)}; it is gone, or empty now. What was embedded before is kept: "
+                "bring it back and run the same command again"
             )
 
     def finish(self, write_seconds: float, seconds: float) -> ExtractReport:
         """The report, with one status for every image."""
         report = self.report
         report.write_seconds, report.seconds = write_seconds, seconds
-        gone = self._files.gone(self._listed, self._roots)
-        report.gone = sum(1 for path in gone if not self._shard or is_in_shard(path, self._shard))
+        report.gone = sum(1 for _ in self._files.gone(self._listed, self._roots))
         status = np.where(self._change < 0, NOT_REACHED, "ok").astype(object)
         reason = np.full(len(status), "", dtype=object)
         for position, outcome in self._outcomes.items():
@@ -316,6 +331,25 @@ class _Job:
             }
         )
         return report
+
+
+def _look(path: str) -> tuple[int, int]:
+    try:
+        found = place(path)
+        status = found.status() if isinstance(found, RemotePath) else os.stat(path)
+    except (OSError, ValueError, StorageError):
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _check_names(store: EmbeddingStore, files: Files, *, anonymise: bool) -> None:
+    """Refuse to mix files with and without their names in one store."""
+    if anonymise and files.named:
+        raise StoreError(
+            f"{store.path} holds names of files, which --anonymise would not take out: extract into a new store"
+        )
+    if not anonymise and files.nameless:
+        raise StoreError(f"{store.path} holds no names of files: add --anonymise, or extract into a new store")
 
 
 def _holds_something(folder: str) -> bool:

@@ -34,20 +34,21 @@ class Contents:
     def __init__(self, hashes: Hashes) -> None:
         self._sorted = np.unique(hashes.astype("S32", copy=False))
         self._recent: set[bytes] = set()
+        self._shared = False
 
     def __contains__(self, sha256: bytes) -> bool:
         """Whether 32 bytes are in it; other threads may ask while this one adds."""
-        return sha256 in self._recent or bool(_find(self._sorted, np.array([sha256], "S32"))[0] >= 0)
+        return sha256 in self._recent or bool(find(self._sorted, np.array([sha256], "S32"))[0] >= 0)
 
     def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Of many at once, (n,) to (n,)."""
         self._sort_in()
-        return _find(self._sorted, hashes) >= 0
+        return find(self._sorted, hashes) >= 0
 
     def add(self, hashes: Iterable[bytes]) -> None:
         """Put more in."""
         self._recent.update(hashes)
-        if len(self._recent) >= _RECENT:
+        if len(self._recent) >= _RECENT and not self._shared:
             self._sort_in()
 
     def save(self, path: Path) -> None:
@@ -59,7 +60,7 @@ class Contents:
     def load(cls, path: Path) -> "Contents":
         """What `save` wrote; processes that load one file share its memory."""
         contents = cls(np.empty(0, "S32"))
-        contents._sorted = np.load(path, mmap_mode="r", allow_pickle=False)
+        contents._sorted, contents._shared = np.load(path, mmap_mode="r", allow_pickle=False), True
         return contents
 
     def _sort_in(self) -> None:
@@ -98,10 +99,6 @@ class Held:
             else:
                 self.failed[sha256] = outcome
 
-    def outcome(self, sha256: bytes) -> Outcome:
-        """What became of a content that is settled."""
-        return self.failed.get(sha256, OK)
-
 
 class Files:
     """Every file that a store knows, as it was found last.
@@ -124,11 +121,21 @@ class Files:
             np.concatenate([np.empty(0, np.int64), *(part[column] for part in read)])[newest] for column in (1, 2)
         )
         self.contents = np.concatenate([np.empty(0, "S32"), *(part[3] for part in read)])[newest]
-        self.paths = pa.concat_arrays([pa.array([], pa.string()), *(part[4] for part in read)]).take(pa.array(newest))
+        self.paths = pa.concat_arrays([pa.array([], pa.large_string()), *(part[4] for part in read)]).take(newest)
 
     def find(self, keys: Hashes) -> NDArray[np.int64]:
         """Where files with these keys are, (n,) to (n,); -1 for unknown ones."""
-        return _find(self.keys, keys)
+        return find(self.keys, keys)
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a name of any file."""
+        return bool(pc.any(pc.not_equal(self.paths, "")).as_py())
+
+    @property
+    def nameless(self) -> bool:
+        """Whether there is a file without its name."""
+        return bool(pc.any(pc.equal(self.paths, "")).as_py())
 
     def content(self, place: int) -> bytes:
         """The SHA-256 of a file, 32 bytes."""
@@ -147,8 +154,8 @@ class Files:
         return order, self.contents[order]
 
     def gone(self, listed: Hashes, roots: Sequence[str]) -> Iterator[str]:
-        """The paths of files that once lay below some folders and are not among those listed."""
-        for place in np.flatnonzero(~np.isin(self.keys, listed)).tolist():
+        """The paths of files that once lay below some folders and are not among those listed, which are sorted."""
+        for place in np.flatnonzero(find(listed, self.keys) < 0).tolist():
             if self.is_below(place, roots):
                 yield self.paths[place].as_py()
 
@@ -173,7 +180,8 @@ def _unhexed(texts: Iterable[str], dtype: str) -> Hashes:
     return np.frombuffer(binascii.unhexlify("".join(texts)), dtype)
 
 
-def _find(ordered: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+def find(ordered: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+    """Where each of some hashes is among sorted ones, (n,) to (n,); -1 where it is not."""
     places = np.searchsorted(ordered, wanted)
     places[places == len(ordered)] = 0
     return np.where(ordered[places] == wanted, places, -1) if len(ordered) else np.full(len(wanted), -1)
@@ -197,5 +205,5 @@ def _files(shard: Shard) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], 
         table["size"].to_numpy(),
         table["mtime_ns"].to_numpy(),
         digests(table["sha256"].to_pylist()),
-        table["path"].combine_chunks(),
+        table["path"].cast(pa.large_string()).combine_chunks(),
     )

@@ -57,7 +57,15 @@ def _viewed(row: BackboneSpec, *, crop: str = "100", flip: str = "no") -> Backbo
 
 
 def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:
-    """Write settings that were given for all backbones into their names; "+" may join several."""
+    """Write settings that were given for all backbones into their names; "+" may join several.
+
+    Raises
+    ------
+    BackboneError : a name that has one of them already.
+    """
+    for part in (part for name in names for part in split_name(name)):
+        if twice := settings.keys() & _split_settings(part)[1].keys():
+            raise BackboneError(f"{part} has a {' and a '.join(sorted(twice))} of its own: leave it out here or there")
     added = "".join(f",{key}={value}" for key, value in settings.items())
     return ["+".join(part + added for part in split_name(name)) for name in names] if added else list(names)
 

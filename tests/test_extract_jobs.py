@@ -14,6 +14,7 @@ from unittest import mock
 import pandas as pd
 import pytest
 
+from data.errors import ManifestError
 from data.manifest import list_images
 from embedder import engine as engine_module
 from embedder import extract as extract_module
@@ -182,6 +183,8 @@ def test_anonymised_store_has_no_name_and_works_as_any(world, tmp_path):
     assert not any(name in table for table in tables for name in ("copy0", "text.png", "sub/", str(world)))
     assert "65 images: 64 known, 1 failed\n" in faceprobe(*words, "--anonymise").out
     path = world / "faces" / "sub" / "07.png"
+    with mock.patch("os.path.isfile", return_value=False):  # it may be gone, and its hash known to nobody
+        assert len(forget(open_store(tmp_path / "store"), [str(path)], dry_run=True).sha256) == 1
     assert len(forget(open_store(tmp_path / "store"), [str(path)]).sha256) == 1
     assert not verify(tmp_path / "store").damaged
 
@@ -197,10 +200,10 @@ def test_folder_that_disappears_ends_the_job_and_not_the_store(world, tmp_path):
     moved = images.assign(path=images["path"].str.replace(str(world / "faces"), str(tmp_path / "mount")))
     store = open_store(tmp_path / "store", create=True)
     with load_backbone("pixels") as backbone:
-        with pytest.raises(Exception, match=r"expected images in .*mount.*gone, or empty now"):
-            extract(moved, [backbone], store)
+        with pytest.raises(ManifestError, match=r"expected images in .*mount.*gone, or empty now"):
+            extract(moved.assign(image_id=range(len(moved))).astype({"image_id": str}), [backbone], store)
         (tmp_path / "mount").mkdir()
-        with pytest.raises(Exception, match=r"gone, or empty now"):  # a mount point that nothing is mounted on
+        with pytest.raises(ManifestError, match=r"gone, or empty now"):  # a mount point that nothing is mounted on
             extract(moved, [backbone], store)
 
 

@@ -7,6 +7,7 @@ lack; the files are found without importing it.
 import dataclasses
 import functools
 import importlib.util
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from embedder.preprocess import Picture
+from embedder.processes import exit_of, start_processes
 from embedder.spec import BackboneSpec
 
 LIBRARY = "dlib-bin"
@@ -29,28 +31,32 @@ class DlibRuntime:
     def __init__(self, weights: Path, *, cores: int) -> None:
         self._weights = str(weights)
         self._cores = cores
+        self._pool: Any = None
 
     def embed(self, faces: Picture) -> NDArray[np.float32]:
         """Faces (n, 150, 150, 3) uint8 RGB to (n, 128) float32."""
         if self._cores == 1 or len(faces) <= IN_PROCESS:
             return _embed_chunk(self._weights, faces)
-        import joblib
-        from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-        chunks = (faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK))
-        parallel = joblib.Parallel(n_jobs=self._cores, max_nbytes=None)
+        if self._pool is None:
+            self._pool = start_processes(self._cores)
+        chunks = [faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK)]
         try:
-            return np.concatenate(parallel(joblib.delayed(_embed_chunk)(self._weights, chunk) for chunk in chunks))
-        except TerminatedWorkerError:
+            return np.concatenate(list(self._pool.map(functools.partial(_embed_chunk, self._weights), chunks)))
+        except BrokenProcessPool as error:
+            self.close()
             raise BackboneError(
-                "a process of Dlib was killed, perhaps for want of memory: run the same command again to go on"
+                f"a process of Dlib was killed{exit_of(error)}, perhaps for want of memory: run the same command again "
+                "to go on"
             ) from None
 
     def warm_up(self) -> None:
         """Nothing that takes time: the processes are started by the batch that needs them."""
 
     def close(self) -> None:
-        """joblib keeps its processes for the next batch and ends them when idle."""
+        """End the processes."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(kill_workers=True)
 
 
 @functools.lru_cache(maxsize=1)

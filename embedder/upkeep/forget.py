@@ -141,7 +141,8 @@ def _by_prefix(store: EmbeddingStore, prefix: str) -> str:
 
 
 def _by_path(store: EmbeddingStore, path: str) -> set[str]:
-    rows = _image_rows(store, "path", [path])
+    rows = _image_rows(store, "path_key", [path_key(path)])  # where it was, though no name is kept and it is gone
+    rows = rows if len(rows) else _image_rows(store, "path", [path])
     hashes = set(rows["sha256"].to_pylist())
     if not hashes:
         raise StoreError(

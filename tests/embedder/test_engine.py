@@ -12,11 +12,11 @@ import pytest
 
 from data.errors import BackboneError
 from embedder import engine as engine_module
-from embedder.backbone import load_backbone
+from embedder.backbone import load_backbone, usable_cores
 from embedder.engine import CRASHED, Workers
 from embedder.extract import extract
 from embedder.store import open_store
-from tests.cli import ROOT
+from tests.cli import ROOT, command, finish, start
 from tests.fakes import write_mean_colour_onnx
 from tests.stores import content
 
@@ -28,8 +28,11 @@ real = preprocess.decode
 def decode(content):
     if content.endswith(b"poison"):
         os.kill(os.getpid(), 9)
-    if content.endswith(b"slow"):
-        time.sleep(0.2)
+    if content.endswith(b"once") and not os.path.exists(os.environ["SEEN"]):
+        open(os.environ["SEEN"], "w").close()
+        os.kill(os.getpid(), 9)
+    if content.endswith((b"slow", b"slower")):
+        time.sleep(1.5 if content.endswith(b"slower") else 0.2)
     return real(content)
 preprocess.decode = decode
 """
@@ -122,6 +125,36 @@ def test_picture_that_crashed_is_tried_again_when_asked(images, name, tmp_path, 
     assert (report.read, sum(report.embedded.values())) == (1, 1)
 
 
+@pytest.mark.usefixtures("poisoned")
+def test_picture_that_a_process_survives_the_second_time_is_embedded(images, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    mark(images, 0, b"once")
+    report, _ = run(images.head(1), name, tmp_path / "store", 1)
+    assert (tmp_path / "seen").exists()
+    assert report.statuses == {"ok": 1}
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_machine_on_which_nothing_works_is_not_blamed_on_the_images(images, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "CRASHES_IN_A_ROW", 2)
+    for position in range(3):
+        mark(images, position, b"poison")
+    with pytest.raises(BackboneError, match=r"2 images in a row ended the process .* None of them was recorded"):
+        run(images.head(3), name, tmp_path / "store", 1)
+    store = open_store(tmp_path / "store")
+    assert all(len(store.rows(print_)) == 0 for print_ in store.specs())
+
+
+def test_no_more_processes_are_started_than_there_is_work_for(images, name, tmp_path, monkeypatch):
+    started = []
+    original = engine_module.start_processes
+    monkeypatch.setattr(
+        engine_module, "start_processes", lambda n, **options: started.append(n) or original(n, **options)
+    )
+    report, _ = run(images.head(2), name, tmp_path / "store", 64)
+    assert (started, report.statuses) == ([2], {"ok": 2})
+
+
 def children() -> list[psutil.Process]:
     """The worker processes of this one."""
     return [process for process in psutil.Process().children() if "popen_loky" in " ".join(process.cmdline())]
@@ -172,25 +205,55 @@ def test_file_that_fits_no_more_is_the_backbones_own_error(images, name, tmp_pat
             extract(images, [backbone], open_store(tmp_path / "store", create=True), engine=engine)
 
 
+def started_by(process: psutil.Process, n: int) -> list[psutil.Process]:
+    """The first n worker processes of a job, their own included."""
+    deadline = time.monotonic() + 60
+    found: list[psutil.Process] = []
+    while len(found) < n and time.monotonic() < deadline:
+        time.sleep(0.05)
+        found = [each for each in process.children(recursive=True) if "popen_loky" in " ".join(each.cmdline() or [""])]
+    return found
+
+
 @pytest.mark.usefixtures("poisoned")
-def test_workers_end_with_the_process_they_work_for(images, name, tmp_path):
-    for position in range(40):
-        mark(images, position, b"slow")
-    words = ["extract", tmp_path / "faces", "--backbone", name, "--store", tmp_path / "store", "--workers", "2"]
+@pytest.mark.parametrize(("dlib", "workers", "n"), [(False, "2", 2), (True, "1", 1 + usable_cores()), (True, None, 2)])
+def test_workers_end_with_the_process_they_work_for(images, name, tmp_path, dlib, workers, n):
+    if dlib and usable_cores() == 1:
+        pytest.skip("on one core Dlib needs no processes of its own")
+    if not dlib:
+        for position in range(40):
+            mark(images, position, b"slow")
+    words = ["extract", tmp_path / "faces", "--backbone", "Dlib" if dlib else name, "--store", tmp_path / "store"]
+    words += ["--workers", workers] if workers else []
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen([sys.executable, ROOT / "run_pipeline.py", *map(str, words)], env=environment)
-    deadline = time.monotonic() + 60
-    workers: list[psutil.Process] = []
-    while len(workers) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-        found = psutil.Process(process.pid).children()
-        workers = [each for each in found if "popen_loky" in " ".join(each.cmdline())]
+    workers = started_by(psutil.Process(process.pid), n)
     process.kill()
     process.wait()
     _, alive = psutil.wait_procs(workers, timeout=20)
-    assert len(workers) == 2
+    assert len(workers) == n
     assert alive == []
     assert list(tmp_path.glob("faceprobe-*")) == []
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_interrupted_workers_keep_what_is_done_and_say_nothing(images, name, tmp_path):
+    for position in range(11, 40):  # those of the first of four chunks are quick
+        mark(images, position, b"slower")
+    words = ["extract", tmp_path / "faces", "--backbone", name, "--store", tmp_path / "store", "--workers", "2"]
+    process = start(command(*words), start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("store/images/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    done = finish(process)
+    said = f"interrupted; what was done is in {tmp_path / 'store'}, the same command goes on\n"
+    assert (done.code, done.err) == (130, said)
+    store = open_store(tmp_path / "store")
+    (print_,) = store.specs()
+    embedded = len(store.rows(print_))
+    assert 10 <= embedded < 41
+    assert f"{embedded} embedded" in done.out
 
 
 def test_block_of_a_face_without_numbers_is_a_status(tmp_path, draw_image):

@@ -10,7 +10,7 @@ import pytest
 from data.errors import BackboneError, StoreError
 from embedder import engine as engine_module
 from embedder import extract as extract_module
-from embedder.extract import NOT_REACHED, extract
+from embedder.extract import NOT_REACHED, extract, is_in_shard
 from embedder.preprocess import decode, read_file
 from embedder.store import open_store
 from tests.fakes import embedded, fake_backbone
@@ -155,6 +155,54 @@ def test_first_commits_come_early_and_the_later_ones_each_at_twice_the_age(image
     monkeypatch.setattr(store, "add_images", lambda images: rows.append(len(images)))
     extract(images, [fake_backbone()], store)
     assert rows == [2, 3, 4, 3]  # at ages of 6, 9 and 12 seconds, and what is left
+
+
+@pytest.mark.parametrize(("limit", "value"), [("SHARD_ROWS", 4), ("SHARD_BYTES", 4 * 48), ("FIRST_SECONDS", 0.0)])
+def test_shard_is_committed_at_its_rows_its_bytes_or_its_age(images, store, monkeypatch, limit, value):
+    monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 2)
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 1)
+    monkeypatch.setattr(extract_module, limit, value)
+    extract(images, [fake_backbone()], store)
+    assert len(list(store.folder(report_fingerprint()).glob("*.parquet"))) in (3, 6)
+
+
+def test_file_that_changes_while_it_is_read_is_read_again_by_the_next_run(images, store, monkeypatch, draw_image):
+    path = Path(images["path"][0])
+    original = engine_module.read_file
+
+    def change_after_reading(asked):
+        found = original(asked)
+        if asked == str(path):
+            draw_image(path, seed=55)
+            os.utime(path, ns=(1, 1))
+        return found
+
+    monkeypatch.setattr(engine_module, "read_file", change_after_reading)
+    extract(images, [fake_backbone()], store)
+    monkeypatch.setattr(engine_module, "read_file", original)
+    report = extract(images, [fake_backbone()], store)
+    assert (report.read, report.changes["changed"]) == (1, 1)
+
+
+def test_copy_of_a_file_in_another_shard_is_no_move(images, store):
+    extract(images, [fake_backbone()], store)
+    known = images["image_id"][0]
+    part = next(i for i in (1, 2) if not is_in_shard(known, (i, 2)))
+    name = next(f"{n}.png" for n in range(100, 200) if is_in_shard(f"{n}.png", (part, 2)))
+    folder = Path(images["path"][0]).parent
+    (folder / name).write_bytes(Path(images["path"][0]).read_bytes())
+    report = extract(list_images(folder), [fake_backbone()], store, shard=(part, 2))
+    assert (report.changes["moved"], report.changes["copy"], report.gone) == (0, 1, 0)
+
+
+def test_names_and_none_are_not_mixed_in_a_store(images, store, tmp_path):
+    extract(images, [fake_backbone()], store)
+    with pytest.raises(StoreError, match="holds names of files, which --anonymise would not take out"):
+        extract(images, [fake_backbone()], store, anonymise=True)
+    nameless = open_store(tmp_path / "nameless", create=True)
+    extract(images, [fake_backbone()], nameless, anonymise=True)
+    with pytest.raises(StoreError, match="holds no names of files: add --anonymise"):
+        extract(images, [fake_backbone()], nameless)
 
 
 def report_fingerprint() -> str:
