@@ -5,34 +5,27 @@ the rest; here it is counted and committed, shard by shard. Beside one shard of 
 image are held.
 """
 
-import functools
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from data.errors import ManifestError, StoreError
-from data.images import printable
-from data.remote import RemotePath, StorageError, is_remote, place
+from data.errors import StoreError
 from embedder.backbone import Backbone
-from embedder.engine import REMOTE_READERS, Block, Embedded, Engine, Image, InProcess
-from embedder.known import OK, Files, Hashes, Held, Outcome, find, keys_of
+from embedder.changes import Changes
+from embedder.engine import Block, Embedded, Engine, Image, InProcess
+from embedder.known import OK, Files, Held, Outcome, keys_of
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost;
 FIRST_SECONDS = 4.0  # the first one at this age, each next one at twice the age: a job that is killed every minute ends
-
-MOST_ROOTS = 8  # folders in which files that are gone or moved are looked for
 
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
 CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
@@ -131,14 +124,14 @@ def extract(
         print_: Held(store, print_, retry_failed=retry_failed)
         for print_ in [backbone.spec.fingerprint for backbone in backbones]
     }
-    job = _Job(images, held, files, listed=listed, anonymise=anonymise)
+    job = _Job(images, held, Changes(images, files, listed=listed), anonymise=anonymise)
     committer = _Committer(store, backbones)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
     blocks = (engine or InProcess(backbones)).run(todo, {print_: each.settled for print_, each in held.items()})
     try:
         for block in blocks:
-            committer.take(*job.settle(block))
+            committer.take(*job.note(block))
             on_progress(len(block.images))
     except KeyboardInterrupt:
         job.report.interrupted = True
@@ -172,39 +165,21 @@ class File(NamedTuple):
 class _Job:
     """What is known and what has been found out about each image of one `extract`."""
 
-    def __init__(
-        self,
-        images: pd.DataFrame,
-        held: dict[str, Held],
-        files: Files,
-        *,
-        listed: Hashes,
-        anonymise: bool,
-    ) -> None:
+    def __init__(self, images: pd.DataFrame, held: dict[str, Held], changes: Changes, *, anonymise: bool) -> None:
         n = len(images)
-        self._images = images
         self._ids = images["image_id"].to_numpy(dtype=object)
         self._paths = images["path"].to_numpy(dtype=object)
-        self._held, self._files = held, files
+        self._held, self._changes = held, changes
         self._anonymise = anonymise
-        self._keys = keys_of(self._paths)
-        self._listed = listed  # sorted keys of all images, those of other shards included
-        self._known_as = self._files.find(self._keys)  # where in `_files` each image is, or -1
         self._sha256 = np.zeros(n, "S32")
         self._readable = np.zeros(n, bool)
         self._change = np.full(n, -1, np.int8)
         self._outcomes: dict[int, Outcome] = {}  # of images that are not ok; most are
-        self._taken: set[bytes] = set()  # contents that moved, or are new: whatever else has them is a copy
         self.report = ExtractReport(pd.DataFrame())
 
     def recognise(self) -> list[tuple[int, str]]:
         """Settle what the store already knows without reading a file; return the positions and paths of the rest."""
-        sizes, times = self._looks()
-        known = self._known_as >= 0
-        at = self._known_as[known]
-        known[known] = (self._files.sizes[at] == sizes[known]) & (self._files.times[at] == times[known])
-        same = np.flatnonzero(known)
-        contents = self._files.contents[self._known_as[same]]
+        same, contents = self._changes.unchanged()
         for held in self._held.values():
             settled = held.settled.holds(contents)
             same, contents = same[settled], contents[settled]
@@ -213,37 +188,26 @@ class _Job:
         self._change[same] = CHANGES.index("known")
         failed = np.unique(np.array([sha for held in self._held.values() for sha in held.failed], "S32"))
         for position in same[np.isin(contents, failed)].tolist():
-            self._settle(position, self._content(position))
+            self._note_outcome(position, self._content(position))
         self.report.skipped = len(self._outcomes)
         todo = np.setdiff1d(np.arange(len(self._paths)), same, assume_unique=True)
         return [(position, self._paths[position]) for position in todo.tolist()]
 
-    def _looks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sizes and mtimes of all images, (n,) each; -1 where there are none, which reading will explain."""
-        if "mtime_ns" in self._images:
-            return self._images["size"].to_numpy(np.int64), self._images["mtime_ns"].to_numpy(np.int64)
-        if any(map(is_remote, self._paths)):
-            with ThreadPoolExecutor(REMOTE_READERS) as threads:
-                found = [*threads.map(_look, self._paths)]
-        else:
-            found = [*map(_look, self._paths)]
-        sizes, times = np.array(found, np.int64).reshape(-1, 2).T
-        return sizes, times
-
     def _content(self, position: int) -> bytes:
         return self._sha256[position : position + 1].tobytes()  # of a single one NumPy would strip zero bytes
 
-    def settle(self, block: Block) -> tuple[dict[str, Embedded], list[File]]:
+    def note(self, block: Block) -> tuple[dict[str, Embedded], list[File]]:
         """Give each image of a block its status, and return what is to be committed: rows, and files."""
-        self._check_source(block.images)
+        if all(image.sha256 is None for image in block.images):
+            self._changes.require_source()
         new = {}
         for print_, embedded in block.embedded.items():
             new[print_] = _to_write(embedded, self._held[print_])
             self.report.embedded[print_] += len(new[print_].vectors)
             self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + embedded.seconds
-        return new, [file for image in block.images for file in self._settle_image(image)]
+        return new, [file for image in block.images for file in self._note_image(image)]
 
-    def _settle_image(self, image: Image) -> list[File]:
+    def _note_image(self, image: Image) -> list[File]:
         """Note what became of an image; return its file if the store does not have it so."""
         position = image.position
         self.report.read += 1
@@ -255,63 +219,26 @@ class _Job:
             return []
         self._sha256[position : position + 1] = np.frombuffer(image.sha256, "S32")
         self._readable[position] = True
-        self._change[position] = CHANGES.index(self._change_of(position, image.sha256))
-        self._settle(position, image.sha256)
-        at = self._known_as[position]
-        looks = image.sha256, image.size, image.mtime_ns
-        if at >= 0 and looks == (self._files.content(at), self._files.sizes[at], self._files.times[at]):
+        self._change[position] = CHANGES.index(self._changes.of(position, image.sha256))
+        self._note_outcome(position, image.sha256)
+        if self._changes.is_recorded(image):
             return []
         sha256 = image.sha256.hex()
         name = "" if self._anonymise else self._ids[position]
         return [File(path_key(self._paths[position]), name, image.size, image.mtime_ns, sha256)]
 
-    def _settle(self, position: int, sha256: bytes) -> None:
+    def _note_outcome(self, position: int, sha256: bytes) -> None:
         """An image is ok if it is for every backbone; else its first failure stands for it."""
         failures = [held.failed[sha256] for held in self._held.values() if sha256 in held.failed]
         if failures:
             self._outcomes[position] = failures[0]
             self._change[position] = CHANGES.index("failed")
 
-    def _change_of(self, position: int, sha256: bytes) -> str:
-        """What an image is to the store, by its content and its path."""
-        at = self._known_as[position]
-        if at >= 0:
-            return "known" if self._files.content(at) == sha256 else "changed"
-        if sha256 in self._taken:
-            return "copy"
-        self._taken.add(sha256)
-        others = self._files.with_content(sha256)
-        if not len(others):
-            return "new"
-        moved = (find(self._listed, self._files.keys[others]) < 0).all() and any(
-            self._files.is_below(other, self._roots) for other in others.tolist()
-        )
-        return "moved" if moved else "copy"
-
-    @functools.cached_property
-    def _roots(self) -> list[str]:
-        """The folders that image ids are relative to: one, or few; of a manifest from too many nothing is said."""
-        pairs = zip(self._ids, self._paths, strict=True)
-        roots = {path[: -len(name)] for name, path in pairs if path.endswith(name)}
-        return sorted(roots) if len(roots) <= MOST_ROOTS else []
-
-    def _check_source(self, images: Sequence[Image]) -> None:
-        """Stop where not one image of a block can be read and the folder of all images, its drive or server is gone."""
-        if any(image.sha256 is not None for image in images):
-            return
-        first, last = min(self._paths), max(self._paths)
-        folder = os.path.commonprefix([first, last]).rpartition("/")[0]  # noqa: RUF071  addresses have no other paths
-        if not _holds_something(folder):
-            raise ManifestError(
-                f"expected images in {printable(folder)}; it is gone, or empty now. What was embedded before is kept: "
-                "bring it back and run the same command again"
-            )
-
     def finish(self, write_seconds: float, seconds: float) -> ExtractReport:
         """The report, with one status for every image."""
         report = self.report
         report.write_seconds, report.seconds = write_seconds, seconds
-        report.gone = sum(1 for _ in self._files.gone(self._listed, self._roots))
+        report.gone = self._changes.count_gone()
         status = np.where(self._change < 0, NOT_REACHED, "ok").astype(object)
         reason = np.full(len(status), "", dtype=object)
         for position, outcome in self._outcomes.items():
@@ -333,15 +260,6 @@ class _Job:
         return report
 
 
-def _look(path: str) -> tuple[int, int]:
-    try:
-        found = place(path)
-        status = found.status() if isinstance(found, RemotePath) else os.stat(path)
-    except (OSError, ValueError, StorageError):
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
-
-
 def _check_names(store: EmbeddingStore, files: Files, *, anonymise: bool) -> None:
     """Refuse to mix files with and without their names in one store."""
     if anonymise and files.named:
@@ -350,14 +268,6 @@ def _check_names(store: EmbeddingStore, files: Files, *, anonymise: bool) -> Non
         )
     if not anonymise and files.nameless:
         raise StoreError(f"{store.path} holds no names of files: add --anonymise, or extract into a new store")
-
-
-def _holds_something(folder: str) -> bool:
-    """Whether a folder is there and not empty."""
-    try:
-        return next(iter(place(folder).iterdir()), None) is not None
-    except (OSError, StorageError):
-        return False
 
 
 def _to_write(embedded: Embedded, held: Held) -> Embedded:

@@ -285,7 +285,7 @@ def test_server_that_dies_ends_the_job_and_not_the_store(bucket, faulty, monkeyp
             for method in ("GET", "HEAD"):
                 faulty.fail(method, says(500, "InternalError"), times=999)
 
-    with pytest.raises(ManifestError, match=r"expected images in s3://.*/photos/; it is gone, or empty now"):
+    with pytest.raises(ManifestError, match=r"expected images in s3://.*/photos; it is gone, or empty now"):
         extract(images, [backbone], store, on_progress=die_after_the_first)
     assert len(store.rows(backbone.spec.fingerprint)) > 0
     faulty.faults.clear()
