@@ -27,10 +27,9 @@ from embedder.preprocess import ImageRejected, Picture, decode, read_file
 from embedder.processes import exit_of, start_processes
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
-CHUNK_BLOCKS = 2  # blocks that a worker process is given at a time: what is done again when it dies
 READERS, REMOTE_READERS = 4, 32  # threads, which wait for a disk or for a server most of the time
 CRASHES_IN_A_ROW = 5  # images, after which the machine is to blame
-PARTS = 8  # of a chunk that ended a process: three deaths lead from 128 images to one
+PARTS = 8  # of a chunk that ended a process: two deaths lead from 64 images to one
 CRASHED = "crashed"  # the status of an image that ends the process which works on it
 
 # of a face, by whether its vector is finite: a graph that divides by a length of 0 gives NaN for a black picture
@@ -213,7 +212,7 @@ class Workers:
         if not jobs:
             return
         cores = max(1, usable_cores() // self._most)
-        size = min(CHUNK_BLOCKS * BLOCK_PER_CORE * cores, -(-len(jobs) // (2 * self._most)))
+        size = min(BLOCK_PER_CORE * cores, -(-len(jobs) // (2 * self._most)))
         chunks = deque(jobs[start : start + size] for start in range(0, len(jobs), size))
         with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
             for print_, contents in settled.items():
