@@ -52,7 +52,7 @@ class Cell:
         for part in data.parts:
             digest.update("\0".join([*part.frame["image_id"], *part.frame["sha256"]]).encode())
             digest.update(b"".join(part.labels[task.name].tobytes() for task in self.tasks))
-        if data.balance.needs_ages and "age" in data.rows.frame:
+        if self.balance(data).needs_ages and "age" in data.rows.frame:
             digest.update(data.rows.frame["age"].to_numpy(np.float64).tobytes())
         return digest.hexdigest()[:32]
 

@@ -90,10 +90,11 @@ def _explained(sums: Array) -> Array:
 
 def _by_confidence(y: Array, signed: Array) -> Array:
     """What ECE is made of, (n, 2 bins): how much surer than right each row was, in its bin, and rows of each bin."""
-    order = np.argsort(np.abs(signed), kind="stable")
+    used = min(BINS, len(y))
+    starts = np.arange(used) * len(y) // used
     bins = np.empty(len(y), dtype=np.int64)
-    bins[order] = np.arange(len(y)) * min(BINS, len(y)) // len(y)
-    own = bins[:, None] == np.arange(min(BINS, len(y)))
+    bins[np.argsort(np.abs(signed), kind="stable")] = np.searchsorted(starts, np.arange(len(y)), side="right") - 1
+    own = bins[:, None] == np.arange(used)
     return np.hstack([own * ((signed > 0) - np.abs(signed))[:, None], own])
 
 

@@ -69,7 +69,7 @@ def split_before(folder: Path) -> str | None:
     """Hash of the split that an earlier comparison in a folder was of, if there was one."""
     try:
         return str(json.loads((folder / "summary.json").read_text("utf-8"))["split"]["hash"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -18,8 +18,9 @@ def best_models(comparison: Comparison) -> list[dict[str, Any]]:
     """Choose each task's best model by validation rows: its row of `Comparison.best_heads`."""
     best = comparison.best_heads
     order = best["validation"] * [-MEASURES[metric].better for metric in best["metric"]]
-    chosen = best.loc[order.sort_values(kind="stable").index].drop_duplicates("task").sort_index()
-    return _records(chosen)
+    chosen = _records(best.loc[order.sort_values(kind="stable").index].drop_duplicates("task"))
+    tasks = comparison.cells["task"].unique().tolist()
+    return sorted(chosen, key=lambda row: tasks.index(row["task"]))
 
 
 def best_lines(comparison: Comparison) -> Iterator[str]:
@@ -69,7 +70,7 @@ def leakage_lines(leakage: Leakage) -> Iterator[str]:
             for row in _records(first)
         )
         yield (
-            f"{name} under a plain random split: {changes}; training rows would hold a near copy of "
+            f"a plain random split would say of {name}: {changes}; training rows would hold a near copy of "
             f"{shares['random']:.1%} of test rows, {shares['grouped']:.1%} as they were split"
         )
     if len(leakage.conflicts):

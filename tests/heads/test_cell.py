@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 
 from data.split import make_folds
 from heads import cell as cell_module
-from heads.cell import TEST, Cell, cells_of, fit_folds, groups_of, outcome_of, predict_folds
+from heads.balance import Balance
+from heads.calibrate import calibrate
+from heads.cell import TEST, Cell, cells_of, finish, fit_folds, groups_of, outcome_of, predict_folds, training_weights
 from heads.compare import compare
-from heads.dataset import Dataset, SplitPlan, make_dataset
+from heads.dataset import Dataset, Rows, SplitPlan, make_dataset
 from heads.net import HeadError, Layer, Net
+from heads.recipe import Recipe
 from heads.tasks import make_task
+from tests.fakes import FAKE_SPEC
+from tests.heads.faces import AGE, GENDER, HEIGHT, make_faces
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,99 @@ def test_key_looks_at_the_labels_of_its_own_tasks_alone(world):
 def test_predictions_on_disk_are_for_their_owner_alone(finished):
     modes = {file.stat().st_mode & 0o777 for file in (finished.folder / "cells").iterdir()}
     assert modes == {0o600}
+
+
+# ---- seeds, balance, calibration
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Return rows enough to calibrate on, in five folds: a dataset without a store."""
+    faces = make_faces(600)
+    names = [f"{row:03}.png" for row in range(600)]
+    frame = pd.DataFrame({"image_id": names, "path": names, "sha256": names, "age": faces.y["age"]})
+    rows = Rows(frame, {FAKE_SPEC.fingerprint: faces.X}, faces.y, {}, {})
+    return Dataset(rows, make_folds(names, np.arange(600), faces.y["gender"]))
+
+
+SMALL = "dense:hidden=8,rounds=2,members=1"
+
+
+def test_seeds_are_trained_together_and_each_once(many, tmp_path, monkeypatch):
+    cell = Cell(FAKE_SPEC, SMALL, (GENDER,))
+    asked: list[list[int]] = []
+    monkeypatch.setattr(cell_module, "fit_folds", lambda *a, seeds: asked.append(seeds) or fit_folds(*a, seeds=seeds))
+    (one, known), (three, partly) = (finish(cell, many, tmp_path, seeds=seeds) for seeds in ([1], [0, 1, 2]))
+    assert (asked, known, partly) == ([[1], [0, 2]], False, False)
+    assert finish(cell, many, tmp_path, seeds=[2, 0])[1]
+    assert three.predictions["seed"].value_counts().to_dict() == {0: 600, 1: 600, 2: 600}
+    columns = ["fold", "image_id", "y", "predicted", "confidence"]
+    own = three.predictions[three.predictions["seed"] == 1][columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, one.predictions[columns])
+    assert three.facts["seconds"] > one.facts["seconds"]
+
+
+def test_head_without_luck_is_trained_once_and_stands_for_every_seed(many, tmp_path):
+    cell = Cell(FAKE_SPEC, "ridge", (AGE,))
+    outcome, _ = finish(cell, many, tmp_path, seeds=[0, 1])
+    assert len(list(tmp_path.iterdir())) == 1
+    first, second = (own.drop(columns="seed").reset_index(drop=True) for _, own in outcome.predictions.groupby("seed"))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_validation_figure_is_the_mean_over_folds(many):
+    cell = Cell(FAKE_SPEC, "ridge", (AGE,))
+    (fitted,) = fit_folds(cell, many)
+    _, validation = predict_folds(cell, fitted.nets, many)
+    X, y = many.rows.vectors[FAKE_SPEC.fingerprint], many.rows.labels["age"]
+    valid = [many.split.indices(fold)[1] for fold in range(5)]
+    each = [np.abs(net.predict(X[rows])["age"] - y[rows]).mean() for net, rows in zip(fitted.nets, valid, strict=True)]
+    assert validation == {"age": pytest.approx(np.mean(each), rel=1e-5)}
+
+
+def test_intervals_and_confidences_are_learned_from_each_folds_validation_rows(many):
+    tasks = (AGE, GENDER, HEIGHT)
+    cells = [Cell(FAKE_SPEC, "linear", (task,)) for task in tasks]
+    age, gender, height = (outcome_of(cell, fit_folds(cell, many)[0], many).predictions for cell in cells)
+    covered = (age["low"] <= age["y"]) & (age["y"] <= age["high"])
+    assert 0.86 < covered.mean() < 0.95
+    assert age["confidence"].isna().all()
+    assert gender["confidence"].between(0.5, 1).all()
+    assert gender["low"].isna().all()
+    assert height[["low", "high", "confidence"]].isna().all(axis=None)
+    net = fit_folds(cells[0], many)[0].nets[2]
+    _, valid, test = many.split.indices(2)
+    X, y = many.rows.vectors[FAKE_SPEC.fingerprint], many.rows.labels["age"]
+    bounds = calibrate(AGE, y[valid], net.predict(X[valid])["age"])(AGE, net.predict(X[test])["age"])
+    np.testing.assert_allclose(age.loc[age["fold"] == "2", ["low", "high"]], bounds, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "balance", [Balance(window=(20, 60)), Balance(cap=3), Balance(cap=3, capped=(1.0,)), Balance(weighting="lds")]
+)
+def test_key_changes_with_the_balance_but_for_the_dummy(many, balance):
+    balanced = replace(many, balance=balance)
+    cell, dummy = Cell(FAKE_SPEC, "ridge", (AGE,)), Cell(FAKE_SPEC, "dummy", (AGE,))
+    assert cell.key(balanced, 0) != cell.key(many, 0)
+    assert dummy.key(balanced, 0) == dummy.key(many, 0)
+
+
+def test_key_changes_with_the_default_recipe(many, monkeypatch):
+    cell = Cell(FAKE_SPEC, "dense", (AGE,))
+    before = cell.key(many, 0)
+    monkeypatch.setattr(cell_module, "Recipe", lambda: Recipe(rounds=99))
+    assert cell.key(many, 0) != before
+
+
+def test_ages_outside_the_window_train_nothing_but_are_tested(many):
+    cell = Cell(FAKE_SPEC, "linear", (AGE,))
+    windowed = replace(many, balance=Balance(window=(40, 60)))
+    predictions = outcome_of(cell, fit_folds(cell, windowed)[0], windowed).predictions
+    assert len(predictions) == 600
+    assert predictions["predicted"].between(39, 61).all()
+
+
+def test_weights_by_label_are_refused_where_one_net_learns_several_tasks(many):
+    weighted = replace(many, balance=Balance(weighting="inverse"))
+    with pytest.raises(HeadError, match=r"expected weights for one task; found 2.*\n.*Leave --balance or the head out"):
+        training_weights(Cell(FAKE_SPEC, "shared", (AGE, GENDER)), weighted)
