@@ -139,9 +139,15 @@ def compare(
 
 
 def chosen_cells(cells: Sequence[Cell], best: pd.DataFrame) -> list[tuple[Cell, Task]]:
-    """Find the cells of `Comparison.best_heads`, each with the task it is best at."""
+    """Find the cells of `Comparison.best_heads`, each with the task it is best at; task by task."""
     wanted = {*best[["task", "backbone", "head"]].itertuples(index=False, name=None)}
-    return [(cell, task) for cell in cells for task in cell.tasks if (task.name, cell.backbone, cell.head) in wanted]
+    tasks = dict.fromkeys(task for cell in cells for task in cell.tasks)
+    return [
+        (cell, task)
+        for task in tasks
+        for cell in cells
+        if task in cell.tasks and (task.name, cell.backbone, cell.head) in wanted
+    ]
 
 
 def comparison_of(

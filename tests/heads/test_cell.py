@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.split import make_folds
 from heads import cell as cell_module
-from heads.balance import Balance
+from heads.balance import Balance, BalanceError
 from heads.calibrate import calibrate
 from heads.cell import TEST, Cell, cells_of, finish, fit_folds, groups_of, outcome_of, predict_folds, training_weights
 from heads.compare import compare
@@ -305,6 +305,12 @@ def test_ages_outside_the_window_train_nothing_but_are_tested(many):
     predictions = outcome_of(cell, fit_folds(cell, windowed)[0], windowed).predictions
     assert len(predictions) == 600
     assert predictions["predicted"].between(39, 61).all()
+
+
+def test_window_without_training_rows_is_refused(many):
+    nobody = replace(many, balance=Balance(window=(101, 110)))
+    with pytest.raises(BalanceError, match="expected training rows to stay; found none"):
+        fit_folds(Cell(FAKE_SPEC, "ridge", (AGE,)), nobody)
 
 
 def test_weights_by_label_are_refused_where_one_net_learns_several_tasks(many):
