@@ -27,7 +27,7 @@ table: install
 	$(BIN)/faceprobe index $(UTKFACE) --dataset utkface -o runs/utkface/manifest.csv
 	$(BIN)/faceprobe extract runs/utkface/manifest.csv --backbone $(ONNX) --backbone Dlib --store runs/utkface/store
 	$(BIN)/faceprobe compare runs/utkface/manifest.csv --store runs/utkface/store -o runs/utkface \
-	  --backbone $(ONNX) --backbone Dlib --backbone $(ONNX)+Dlib --task age --task gender --task ethnicity
+	  --backbone $(ONNX) --backbone Dlib --backbone $(ONNX)+Dlib --task age --task gender --task ethnicity --seeds 3
 
 test: install
 	$(BIN)/python -m pytest

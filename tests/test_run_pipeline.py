@@ -185,7 +185,9 @@ def test_compare_writes_what_it_prints(world):
     own = results[(results["task"] == "age") & (results["head"] == "ridge") & (results["metric"] == "mae")]
     assert own["n"].sum() == mae["n"] == summary["rows"] == 41
     assert mae["mean"] == pytest.approx(own["value"].mean())
-    assert f"{mae['mean']:.2f} ± {mae['spread']:.2f}" in world.compare.out
+    figures = pd.read_csv(world.place / "run" / "figures.csv").set_index(["task", "head", "metric"])
+    value, low, high = figures.loc[("age", "ridge", "mae"), ["value", "low", "high"]]
+    assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in world.compare.out
     assert set(results["split"]) == {summary["split"]["hash"]}
     assert summary["split"]["hash"][:16] in world.compare.out
 
@@ -234,6 +236,28 @@ def test_a_split_is_reused_by_its_file_or_dealt_without_regard_to_copies(world, 
     refused = faceprobe(*words, "--split", "random", "--split-file", world.place / "run" / "split.csv")
     assert refused.code == 2
     assert "leave --split out" in refused.err
+
+
+def test_verdicts_leakage_and_the_best_heads_are_printed_and_written(world):
+    out, run = world.compare.out, world.place / "run"
+    assert "age, best by validation rows: MeanColour" in out
+    assert pd.read_csv(run / "verdicts.csv")["words"][0] in out
+    assert "the luck of seeds is not included" in out
+    assert "a plain random split would say of MeanColour: age MAE" in out
+    assert set(pd.read_csv(run / "leakage.csv")["task"]) == {"age", "gender"}
+    assert (run / "conflicts.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_seeds_balance_and_corrupted_images_can_be_asked_for(world, tmp_path):
+    words = [*world.compare_words[:-2], "-o", tmp_path / "run", "--task", "age", "--no-leakage"]
+    done = faceprobe(*words, "--seeds", 2, "--cap", "3:0,1", "--balance", "sqrt-inverse", "--robustness", 3)
+    assert (done.code, done.err) == (0, "")
+    assert "training rows: at most 3 rows of 0, 1, sqrt-inverse weights" in done.out
+    assert "plain random split" not in done.out
+    assert "on 3 test images" in done.out
+    assert set(pd.read_csv(tmp_path / "run" / "results.csv")["seed"]) == {0, 1}
+    robustness = pd.read_csv(tmp_path / "run" / "robustness.csv")
+    assert robustness.groupby("corruption")["level"].apply(list).tolist() == [[0, 1, 2, 3, 4, 5]] * 5
 
 
 def test_second_compare_trains_nothing_and_prints_the_same(world):

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heads.measures import MEASURES
+from heads.metrics import ece
 from heads.tasks import METRICS
 
 CLASSES = METRICS["class"]
 NUMBERS = METRICS["age"] | METRICS["number"]
+CALIBRATION = {"ece", "coverage", "width"}
 
 age = st.floats(0, 100, allow_subnormal=False)
 pairs_of_ages = st.lists(st.tuples(age, age), min_size=3, max_size=30)
@@ -24,7 +26,7 @@ def by_sums(name, y, predicted):
 
 
 def test_every_metric_of_every_task_is_there():
-    assert set(MEASURES) == {*CLASSES, *NUMBERS}
+    assert set(MEASURES) == {*CLASSES, *NUMBERS, *CALIBRATION}
 
 
 @given(pairs_of_ages)
@@ -61,3 +63,11 @@ def test_better_points_to_where_the_errors_are_smaller(name, worse):
     y = np.array([10.0, 20, 30])
     good, bad = by_sums(name, y, y + 1), by_sums(name, y, y + 1 + worse)
     assert (good - bad) * MEASURES[name].better > 0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.2, 1)), min_size=1, max_size=60, unique_by=lambda pair: pair[1]))
+def test_calibration_error_is_that_of_the_rows(pairs):
+    right, confidence = np.array(pairs).T
+    signed = np.where(right > 0, confidence, -confidence)
+    wanted = ece(1 - right, confidence[:, None])  # of one class, which is right unless the label is another
+    assert by_sums("ece", np.zeros(len(right)), signed) == pytest.approx(wanted, abs=1e-9)
