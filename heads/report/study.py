@@ -7,8 +7,8 @@ import pandas as pd
 
 from heads.compare import Comparison
 from heads.dataset import Dataset
+from heads.report.canvas import STYLES
 from heads.report.facts import DUMMY, Model, best_of_each, ranking, rows_of
-from heads.report.plots import STYLES
 from heads.report.run import Run
 from heads.table import marked
 from heads.tasks import Task

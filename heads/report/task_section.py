@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
-from heads.report import plots, tables
+from heads.report import canvas, plots, tables
 from heads.report.blocks import Block, Key, Plot, Table
 from heads.report.facts import (
     DUMMY,
@@ -42,7 +42,7 @@ def blocks_of(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
 
 
 def _keys(study: Study, models: Sequence[Model]) -> tuple[Key, ...]:
-    return tuple(plots.key(study.name(model), study.style(model)) for model in models)
+    return tuple(canvas.key(study.name(model), study.style(model)) for model in models)
 
 
 def _scatter(study: Study) -> Block | None:
@@ -51,7 +51,9 @@ def _scatter(study: Study) -> Block | None:
     if task.kind == "class":
         return None
     y = study.rows["y"]
-    ends = (float(task.classes[0]), float(task.classes[-1])) if task.kind == "age" else plots.spread([y.min(), y.max()])
+    ends = (
+        (float(task.classes[0]), float(task.classes[-1])) if task.kind == "age" else canvas.spread([y.min(), y.max()])
+    )
 
     def plot(model: Model) -> Plot:
         own = of_model(study.rows, model)
@@ -192,7 +194,7 @@ def _training(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
 def _course_plots(study: Study, courses: Mapping[Model, pd.DataFrame], names: Sequence[str]) -> tuple[Plot, ...]:
     """A plot per model of what bears these names, all of one height."""
     shown = {model: course[course["name"].isin(names)] for model, course in courses.items()}
-    ends = plots.spread([value for course in shown.values() for value in (course["low"].min(), course["high"].max())])
+    ends = canvas.spread([value for course in shown.values() for value in (course["low"].min(), course["high"].max())])
     percent = study.task.kind == "class" and names != ["train_loss", "valid_loss"]
     return tuple(
         plots.curve(course, title=study.name(model), ends=ends, percent=percent) for model, course in shown.items()
