@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,21 @@ import pyarrow.parquet as pq
 from data.files import PRIVATE, atomic_write
 from heads.base import Head, head_row, make_head
 from heads.dataset import AnySpec, Dataset
+from heads.leakage import Leakage
 from heads.net import Predictor, predict_together
 from heads.tasks import METRICS, Task
 
 ADULT = 14  # years; an infant's gender cannot be seen, so it is reported for these and older as well
 TEST = "test"  # in place of a fold's number: rows of another manifest, predicted by the heads of all folds together
+
+
+FIGURES = ["task", "backbone", "head", "metric", "value", "low", "high", "n"]
+VERDICTS = [
+    *("task", "metric", "first_backbone", "first_head", "second_backbone", "second_head"),
+    *("difference", "low", "high", "p", "p_adjusted", "seeds", "words"),
+]
+CKA = ["first", "second", "value"]
+ROBUSTNESS = ["backbone", "head", "task", "corruption", "level", "metric", "value", "n"]
 
 
 @dataclass(frozen=True)
@@ -77,19 +87,33 @@ class Comparison:
 
     Attributes
     ----------
-    results : DataFrame, one row per task, backbone, head, fold and metric: the fields of `Result`.
-    cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds, `bytes` of one fold's head,
-        `history` of training, a dict per fold as of `DenseHead`, or [] where a head has none; `trials` of a search, a
-        list of rows per fold as of `SearchedHead`, or [].
-    predictions : DataFrame, one row per backbone, head and row predicted: backbone, head, and the columns of
-        `predict_folds`.
+    results : DataFrame, one row per task, backbone, head, fold, metric and seed: the fields of `Result`.
+    cells : DataFrame, one row per task, backbone and head: `seconds` to train all folds and seeds, `bytes` of one fold's
+        head; `validation`, the task's first metric on validation rows, mean over folds and seeds; `history` of the
+        first seed's training, a dict per fold as of `DenseHead`, or [] where a head has none; `trials` of a search, a
+        list of rows, or [].
+    predictions : DataFrame, one row per backbone, head, seed and row predicted: backbone, head, seed, and the columns
+        of `predict_folds`: task, fold, image_id, y, predicted, low, high, confidence.
     reused : how many cells an earlier run had finished.
+    figures : DataFrame with the columns FIGURES: each metric with its interval at 95% over resampled groups, of the test
+        rows of all folds and all seeds together; n images. Beside the metrics of `results` ece of classes, and
+        coverage, width (years) and aurc (years) of the intervals of ages.
+    verdicts : DataFrame with the columns VERDICTS: each pair of models, the dummy aside, by the task's first metric;
+        p_adjusted and words are corrected for all pairs of the task.
+    cka : DataFrame with first, second, value: how alike each pair of backbones sees the rows, `heads.cka`.
+    leakage : of a grouped split, if it was asked for.
+    robustness : DataFrame with the columns ROBUSTNESS, if it was asked for.
     """
 
     results: pd.DataFrame
     cells: pd.DataFrame
     predictions: pd.DataFrame
     reused: int
+    figures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FIGURES))
+    verdicts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=VERDICTS))
+    cka: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CKA))
+    leakage: Leakage | None = None
+    robustness: pd.DataFrame | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
