@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heads.report.blocks import Key, Label, Shape
 
 WIDTH, HEIGHT, SQUARE = 360, 240, 360  # of panels; one of SQUARE is as wide as high within its axes
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 42  # margins
+LEFT, RIGHT, TOP, BOTTOM = 58, 18, 10, 42  # margins
 LETTER = 7.2  # widest average letter of labels in the fonts that a page may find
 
 _MARKERS: tuple[tuple[tuple[float, float], ...], ...] = (
@@ -75,13 +75,14 @@ def spread(values: Sequence[float], *, zero: bool = False) -> tuple[float, float
 
 
 def cut(text: str, letters: int) -> str:
+    """Text of so many letters at most, which tells if it was longer."""
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def key(text: str, style: int) -> Key:
     """How a model looks in plots, 28 x 12 units."""
-    line = Shape("M1 6H27", f"line s{style}")
-    return Key((line, Shape(marker(14, 6, style), f"dot s{style}")), text)
+    across = Shape("M1 6H27", f"line s{style}")
+    return Key((across, Shape(marker(14, 6, style), f"dot s{style}")), text)
 
 
 def marker(x: float, y: float, style: int, *, size: float = 3.5) -> str:
@@ -90,6 +91,7 @@ def marker(x: float, y: float, style: int, *, size: float = 3.5) -> str:
 
 
 def line(points: Sequence[tuple[float, float]]) -> str:
+    """The path through points."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
 
 

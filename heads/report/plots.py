@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from heads.report.blocks import Label, Plot, Shape
 from heads.report.canvas import (
@@ -31,6 +32,8 @@ BINS = 50  # of the density, along each axis
 DEPTHS = 6  # steps of its shade
 FEW = 20  # rows in a bin below which its mean is not drawn,
 HANDFUL = 5  # or this many where most bins have no more
+EDGE = 6  # units around a map
+LAYERS, TURN = 4, 7919  # of dots, and the order in which they are laid
 
 
 class Point(NamedTuple):
@@ -67,25 +70,31 @@ def density(y: pd.Series, predicted: pd.Series, *, title: str, what: str, ends: 
     return Plot(title, about, (*frame, *shapes, diagonal), labels, SQUARE, SQUARE)
 
 
-def by_age(errors: Errors, styles: Mapping[Model, int], *, step: int, y_label: str, percent: bool) -> Plot:
+def by_age(
+    errors: Errors, styles: Mapping[Model, int], *, step: int, y_label: str, percent: bool = False, signed: bool = False
+) -> Plot:
     """Mean error of models by age, above bars of how many rows there are; a line ends where a bin is missing.
 
     Parameters
     ----------
     errors : by `age_bin` of `step` years.
     styles : the models to draw, with their looks.
+    signed : whether errors may be below 0, which is then marked.
     """
     ages = errors.n.index.to_numpy(float)
     x = Scale(ages.min(), ages.max() + step, LEFT, WIDTH - RIGHT)
     foot = HEIGHT - BOTTOM
     drawn = errors.mean.loc[errors.n >= least_rows(errors), list(styles)]
-    up = Scale(*spread(drawn.to_numpy().ravel().tolist(), zero=True), foot - 42, TOP, percent=percent)
+    values = [*drawn.to_numpy().ravel().tolist(), 0.0]
+    up = Scale(*spread(values, zero=not signed), foot - 42, TOP, percent=percent)
     tall = Scale(0, float(errors.n.max()), foot, foot - 26)
     bars = "".join(
         f"M{x(age)} {foot}V{tall(n)}H{x(age + step) - 1:.1f}V{foot}z" for age, n in zip(ages, errors.n, strict=True)
     )
     frame, labels = axes(x, up, "true age", y_label)
     shapes = [*frame, Shape(bars, "bar")]
+    if signed:
+        shapes.append(Shape(f"M{x.start} {up(0)}H{x.end}", "guide"))
     for model, style in styles.items():
         known = drawn[model].dropna()
         run_of_each = (known.index.to_series().diff() != step).cumsum().to_numpy()
@@ -145,3 +154,23 @@ def cost(points: Sequence[Point], *, title: str, metric: str) -> Plot:
         names.append(Label(at[0] + (-9 if left else 9), at[1] + 4, text, "end" if left else "start", "name"))
     about = f"{title}: {y_label} against milliseconds to embed an image"
     return Plot(title, about, tuple(shapes), (*labels, *apart(names)), WIDTH, HEIGHT)
+
+
+def dots(places: NDArray[np.float64], codes: NDArray[np.int64], looks: Sequence[str], *, title: str, what: str) -> Plot:
+    """A map of rows.
+
+    Parameters
+    ----------
+    places : (n, 2), within 0..1.
+    codes : (n,), each row's position in `looks`, or -1: not drawn.
+    what : names what the looks stand for.
+    """
+    units = EDGE + places * (SQUARE - 2 * EDGE)
+    turns = np.arange(len(codes)) * TURN % len(codes)  # no look lies on top of all others
+    shapes = []
+    for part in np.array_split(np.argsort(turns), LAYERS):
+        for code, look in enumerate(looks):
+            own = units[part[codes[part] == code]]
+            shapes.append(Shape("".join(f"M{x:.0f} {SQUARE - y:.0f}h0" for x, y in own), f"speck {look}"))
+    about = f"{title}: a map of {(codes >= 0).sum():,} embeddings by {what}"
+    return Plot(title, about, tuple(shape for shape in shapes if shape.path), (), SQUARE, SQUARE)
