@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedder.backbone import Backbone
     from embedder.extract import ExtractReport
     from embedder.store import EmbeddingStore
+    from heads.cell import Cell
     from heads.compare import Comparison
     from heads.dataset import AnySpec, Dataset, Rows
     from heads.report.run import Run
@@ -314,6 +315,16 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--seed", type=_COUNT, default=0, show_default=True, help="What the split and the heads start from."
         ),
+        click.option(
+            "--balance",
+            "weighting",
+            type=click.Choice(["none", "inverse", "sqrt-inverse", "lds"]),
+            default="none",
+            show_default=True,
+            help="How training rows of rare labels count for more; lds smooths over neighbouring ages.",
+        ),
+        click.option("--cap", help="Most training rows of one age, or of some: 200, or 200:0,1,25."),
+        click.option("--train-ages", help="Ages to train on, such as 21-75; validated and tested is on all."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -337,6 +348,23 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.FloatRange(min=1),
     help="Seconds per backbone and task to search for a dense head's settings.",
 )
+@click.option(
+    "--seeds",
+    "n_seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train each head so often, from --seed on: figures and verdicts then count in the luck of the draw; 3 do.",
+)
+@click.option(
+    "--robustness",
+    "n_images",
+    type=_COUNT,
+    default=0,
+    metavar="N",
+    help="Corrupt up to N test images in five ways, embed them again, and test the best heads on them.",
+)
+@click.option("--no-leakage", is_flag=True, help="Leave out what a plain random split would make of the best heads.")
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
 @click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, not only their names.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder for report.html, results.csv and the rest.")
@@ -346,6 +374,9 @@ def compare(
     names: tuple[str, ...],
     heads: tuple[str, ...],
     search: float | None,
+    n_seeds: int,
+    n_images: int,
+    no_leakage: bool,
     test_path: Path | None,
     pictures: bool,
     output: Path,
@@ -353,12 +384,13 @@ def compare(
 ) -> None:
     """Compare backbones and heads on the rows of MANIFEST: same rows, same folds, one table.
 
-    Every figure is the mean over folds of heads tested on rows they have not seen, with the standard deviation over
-    folds. The dummy predicts the median or the most frequent class: a head must beat it. Finished parts are kept in
-    OUTPUT, so a stopped comparison is continued by the same command.
+    Every figure is of rows that the head has not seen, all folds together, with its 95% interval over resampled groups.
+    Verdicts say which differences can be shown, corrected for their number. The dummy predicts the median or the most
+    frequent class: a head must beat it. Finished parts are kept in OUTPUT, so a stopped comparison is continued by the
+    same command.
 
     OUTPUT then holds report.html (open it in a browser; it names the images of the worst mistakes) and report.md, which
-    names none, results.csv, summary.json and split.csv; after a search also trials.csv.
+    names none, figures.csv, verdicts.csv, leakage.csv, results.csv (fold by fold), summary.json, split.csv and more.
 
     \b
     Examples:
@@ -370,41 +402,90 @@ def compare(
       faceprobe compare utkface.csv --test wiki.csv --store store --backbone Dlib --task age -o runs/cross
       faceprobe compare manifest.csv --store store --backbone Dlib --split-file runs/first/split.csv -o runs/again
       faceprobe compare manifest.csv --store store --backbone Dlib --split random -o runs/leaky
+      faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib --seeds 3 -o runs/sure
+      faceprobe compare manifest.csv --store store --backbone Dlib --robustness 200 -o runs/robust
+      faceprobe compare manifest.csv --store store --backbone Dlib --cap 200:0,1,25 --balance lds -o runs/balanced
     """
     from data.images import printable
-    from heads.compare import cells_of
+    from heads.cell import cells_of
     from heads.compare import compare as run
+    from heads.outputs import split_before, write_comparison
     from heads.report.write import PAGE, write_report
-    from heads.table import backbone_facts, format_table
+    from heads.table import backbone_facts
 
     if output.exists() and not output.is_dir():
         raise FaceprobeError(f"cannot write into {output}: it is a file, expected a folder")
     heads = (*heads, f"searched:seconds={search:g}") if search else heads
     specs, tasks, data, store = _dataset(manifest, names, options, test_path)
     cells = cells_of(specs, heads, tasks)
+    seeds = range(options["seed"], options["seed"] + n_seeds)
+    leakage = not no_leakage and options["rule"] != "random"
     with _progress("training", "cell", total=len(cells)) as on_progress:
-        comparison = run(cells, data, output, seed=options["seed"], on_progress=on_progress)
+        comparison = run(cells, data, output, seeds=seeds, leakage=leakage, on_progress=on_progress)
+    if n_images:
+        comparison = _with_robustness(comparison, cells, data, names, options, most=n_images)
     backbones = backbone_facts(store, specs)
-    _say_what_is_replaced(output, data)
-    _write_comparison(output, comparison, data, backbones)
+    if split_before(output) not in (None, data.split.hash):
+        click.echo(f"the results in {output} were of other rows or another split: these take their place")
+    write_comparison(output, comparison, data, backbones)
     places = {"command": shlex.join(["faceprobe", *sys.argv[1:]])}
     places |= {"manifest": str(manifest), "store": str(options["store_path"])}
     places |= {"test manifest": str(test_path)} if test_path else {}
     places = {what: printable(place) for what, place in places.items()}
     write_report(output, comparison, data, _run(tasks, backbones, options, places), pictures=pictures)
-    _print_rows(data)
-    click.echo("\n" + format_table(comparison.of_folds, comparison.cells, backbones))
-    if data.test is not None:
-        click.echo(f"\n{test_path}: {len(data.test):,} rows, by the heads of all folds together")
-        _print_left_out(data.test)
-        click.echo("\n" + format_table(comparison.of_test, comparison.cells, backbones))
+    _print_comparison(comparison, data, backbones, test_path)
     for head in heads:
         left = [task.name for task in tasks if not any(c.head == head and task in c.tasks for c in cells)]
         if left:
             click.echo(f"\n{head} does not learn {', '.join(left)}")
     reused = f", {comparison.reused} of {len(cells)} cells from an earlier run" if comparison.reused else ""
-    click.echo(f"\n± is the standard deviation over folds. Written to {output}{reused}")
+    click.echo(f"\nWritten to {output}{reused}")
     click.echo(f"{output / PAGE} shows more" + (", and faces: keep it as you keep the pictures" if pictures else ""))
+
+
+def _with_robustness(
+    comparison: "Comparison",
+    cells: "list[Cell]",
+    data: "Dataset",
+    names: tuple[str, ...],
+    options: dict[str, Any],
+    *,
+    most: int,
+) -> "Comparison":
+    """Add what becomes of the best heads on corrupted images."""
+    import dataclasses
+
+    from embedder.resolve import with_weights
+    from heads.compare import chosen_cells
+    from heads.robustness import loader, measure_robustness
+
+    chosen = chosen_cells(cells, comparison.best_heads)
+    load = loader(with_weights(names, options["weights"]))
+    with _progress("corrupting", "img") as on_progress:
+        found = measure_robustness(chosen, data, load, most=most, seed=options["seed"], on_progress=on_progress)
+    return dataclasses.replace(comparison, robustness=found)
+
+
+def _print_comparison(
+    comparison: "Comparison", data: "Dataset", backbones: dict[str, Any], test_path: Path | None
+) -> None:
+    from heads import summary
+    from heads.table import format_table
+
+    _print_rows(data)
+    click.echo("\n" + format_table(comparison.figures, comparison.cells, backbones))
+    click.echo("\n[low, high]: 95% interval over resampled groups of rows")
+    if data.test is not None:
+        click.echo(f"\n{test_path}: {len(data.test):,} rows, by the heads of all folds together")
+        _print_left_out(data.test)
+        click.echo("\n" + format_table(comparison.figures_of_test, comparison.cells, backbones))
+    blocks = [summary.best_lines(comparison), summary.verdict_lines(comparison)]
+    blocks += [summary.leakage_lines(comparison.leakage)] if comparison.leakage else []
+    blocks += [summary.coverage_lines(comparison)]
+    blocks += [summary.robustness_lines(comparison.robustness)] if comparison.robustness is not None else []
+    for lines in map(list, blocks):
+        if lines:
+            click.echo("\n" + "\n".join(lines))
 
 
 def _run(
@@ -426,6 +507,7 @@ def _dataset(
     from data.manifest import read_manifest
     from embedder.resolve import with_weights
     from embedder.store import open_store
+    from heads.balance import read_balance
     from heads.dataset import SplitPlan, find_specs, make_dataset
     from heads.tasks import make_tasks
 
@@ -445,7 +527,8 @@ def _dataset(
     plan = SplitPlan(
         **{name: options[name] for name in ("rule", "folds", "repeats", "seed")}, file=options["split_file"]
     )
-    data = make_dataset(manifest, store, specs, tasks, plan=plan, test=test)
+    balance = read_balance(options["weighting"], options["cap"], options["train_ages"])
+    data = make_dataset(manifest, store, specs, tasks, plan=plan, test=test, balance=balance)
     return specs, tasks, data, store
 
 
@@ -464,7 +547,11 @@ def _kinds(values: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_rows(data: "Dataset") -> None:
+    from heads.balance import Balance
+
     click.echo(f"{len(data.rows):,} rows, {data.split.rule}; split {data.split.hash[:16]}")
+    if data.balance != Balance():
+        click.echo(f"  training rows: {data.balance}")
     _print_left_out(data.rows)
 
 
@@ -474,43 +561,6 @@ def _print_left_out(rows: "Rows") -> None:
     for task, reasons in rows.left_out.items():
         for reason, count in reasons.items():
             click.echo(f"  {task}: {count:,} rows left out, {reason}")
-
-
-def _say_what_is_replaced(output: Path, data: "Dataset") -> None:
-    try:
-        before = json.loads((output / "summary.json").read_text("utf-8"))["split"]["hash"]
-    except (OSError, ValueError, KeyError):
-        return
-    if before != data.split.hash:
-        click.echo(f"the results in {output} were of other rows or another split: these take their place")
-
-
-def _write_comparison(output: Path, comparison: "Comparison", data: "Dataset", backbones: dict[str, Any]) -> None:
-    from data.files import write_text
-    from data.split_file import write_split
-    from heads.table import summarise
-
-    _write_csv(comparison.results, output / "results.csv")
-    if len(comparison.trials):
-        _write_csv(comparison.trials, output / "trials.csv")
-    write_split(data.split, output / "split.csv")
-    summary = {
-        "rows": len(data.rows),
-        "dropped": data.rows.dropped,
-        "left_out": data.rows.left_out,
-        "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash, "file": "split.csv"},
-        "backbones": backbones,
-        "cells": comparison.cells.drop(columns=["history", "trials"]).to_dict("records"),
-        "metrics": json.loads(summarise(comparison.of_folds).to_json(orient="records")),
-    }
-    if data.test is not None:
-        summary["test"] = {
-            "rows": len(data.test),
-            "dropped": data.test.dropped,
-            "left_out": data.test.left_out,
-            "metrics": json.loads(summarise(comparison.of_test).drop(columns="spread").to_json(orient="records")),
-        }
-    write_text(output / "summary.json", json.dumps(summary, indent=1))
 
 
 @cli.command(short_help="Train heads, write a bundle.")
@@ -546,8 +596,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     with _progress("training", "task", total=len(tasks)) as on_progress:
         training = run(spec, tasks, data, output, **asked, on_progress=on_progress)
     _print_rows(data)
-    click.echo("\n" + format_table(training.comparison.of_folds, training.comparison.cells, backbones))
-    click.echo(f"\none fold's head on rows it has not seen, ± the standard deviation over {data.split.n_folds} folds")
+    click.echo("\n" + format_table(training.comparison.figures, training.comparison.cells, backbones))
+    click.echo("\none fold's head on rows it has not seen, all folds together; [low, high]: 95% interval")
     click.echo(
         f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card, "
         f"its {PAGE} shows more"

@@ -4,7 +4,7 @@ Validation and test rows are never touched, so that figures stay those of the da
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -95,6 +95,37 @@ class Balance:
             weights[fold, train] = self.weigh(values[train], seed=seed)
         return weights
 
+    @property
+    def needs_ages(self) -> bool:
+        """Whether it leaves rows out by their age."""
+        return self.window is not None or self.cap is not None
+
+    def weigh_training(self, ages: ArrayLike | None, labels: ArrayLike, split: Split) -> Floats:
+        """Leave training rows out by age, and weigh those that stay by the label that is to be learned.
+
+        Parameters
+        ----------
+        ages : array-like of shape (n,), years, NaN where unknown; None if there are none.
+        labels : array-like of shape (n,), of one task.
+
+        Returns
+        -------
+        ndarray of shape (folds, n), as of `weigh_folds`.
+
+        Raises
+        ------
+        BalanceError : rows are to be left out by age, and there are no ages.
+        """
+        values = np.asarray(labels, dtype=np.float64)
+        if self.needs_ages and ages is None:
+            raise BalanceError(f"expected ages, for {self}; found none in the manifest.\nAdd the column age.")
+        by_age = replace(self, weighting="none")
+        weights = by_age.weigh_folds(np.full(len(values), np.nan) if ages is None else ages, split)
+        for own in weights:
+            stays = own > 0
+            own[stays] = Balance(weighting=self.weighting).weigh(values[stays])
+        return weights
+
     def __str__(self) -> str:
         """In words, for a report."""
         parts = []
@@ -106,6 +137,28 @@ class Balance:
         if self.weighting != "none":
             parts.append(f"{self.weighting} weights")
         return ", ".join(parts) or "training rows as they are"
+
+
+def read_balance(weighting: str, cap: str | None, window: str | None) -> Balance:
+    """Read a balance as it is typed: a weighting, a cap such as 200 or 200:0,1,25, a window such as 21-75.
+
+    Raises
+    ------
+    BalanceError : words that are none of these.
+    """
+    low, dash, high = (window or "0-0").partition("-")
+    most, _, capped = (cap or "1").partition(":")
+    ages = capped.split(",") if capped else []
+    if not (dash and low.isdecimal() and high.isdecimal()):
+        raise BalanceError(f"expected ages such as 21-75; found {window}.")
+    if not (most.isdecimal() and all(age.isdecimal() for age in ages)):
+        raise BalanceError(f"expected a cap such as 200, or 200:0,1,25 of some ages; found {cap}.")
+    return Balance(
+        window=(float(low), float(high)) if window else None,
+        cap=int(most) if cap else None,
+        capped=tuple(map(float, ages)),
+        weighting=weighting,
+    )
 
 
 def _under_cap(values: Floats, cap: int, capped: Sequence[float], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -66,6 +66,7 @@ class HeadRow:
     kinds : the kinds of tasks it can learn.
     shared : whether one head learns all tasks; else it learns one.
     about : one line for a table.
+    drawn : whether a seed changes it: on rows of at most `heads.inputs.WIDEST` numbers, that is.
     bundled : whether it ends as a `Net` of one shape for all folds, which a bundle can hold.
     settings : what can be set after its name, with the type; of dense heads the fields of `Recipe`.
     """
@@ -75,6 +76,7 @@ class HeadRow:
     kinds: tuple[Kind, ...]
     shared: bool
     about: str
+    drawn: bool = True
     bundled: bool = True
     settings: Mapping[str, type] = field(default_factory=dict)
 
@@ -88,11 +90,17 @@ HEADS: Mapping[str, HeadRow] = {
         bundled=False,  # found settings are typed after "dense:" to train a bundle with them
         settings={"seconds": float, "trials": int},
     ),
-    "linear": HeadRow("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"),
-    "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression"),
-    "svm": HeadRow("heads.peers", "SVMHead", _ALL, False, "support vectors, Gaussian kernel", bundled=False),
-    "knn": HeadRow("heads.peers", "NeighboursHead", _ALL, False, "k-nearest neighbours", bundled=False),
-    "dummy": HeadRow("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"),
+    "linear": HeadRow(
+        *("heads.linear", "LinearHead", _ALL, False, "softmax or logistic regression; ridge for numbers"), drawn=False
+    ),
+    "ridge": HeadRow("heads.linear", "RidgeHead", ("age", "number"), False, "ridge regression", drawn=False),
+    "svm": HeadRow(
+        *("heads.peers", "SVMHead", _ALL, False, "support vectors, Gaussian kernel"), drawn=False, bundled=False
+    ),
+    "knn": HeadRow(*("heads.peers", "NeighboursHead", _ALL, False, "k-nearest neighbours"), drawn=False, bundled=False),
+    "dummy": HeadRow(
+        *("heads.linear", "DummyHead", _ALL, False, "median, or class frequencies, of the training rows"), drawn=False
+    ),
 }
 
 

@@ -21,6 +21,7 @@ from embedder.resolve import split_name
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
 from heads.audit import find_near_copies
+from heads.balance import Balance
 from heads.tasks import Task
 
 
@@ -104,6 +105,7 @@ class SplitPlan:
 
 
 DEFAULT_PLAN = SplitPlan()
+AS_THEY_ARE = Balance()
 NOT_IN_FILE = "not in the split's file"
 
 
@@ -116,11 +118,13 @@ class Dataset:
     rows : the rows of the manifest.
     split : of `rows`, in their order.
     test : rows of another manifest, on which nothing is trained; or None.
+    balance : which training rows are left out, by age, and how much the others count; see `Balance.weigh_training`.
     """
 
     rows: Rows
     split: Split
     test: Rows | None = None
+    balance: Balance = AS_THEY_ARE
 
     @property
     def parts(self) -> list[Rows]:
@@ -205,7 +209,7 @@ def join(
             "Run `extract` on the manifest, or name another"
         )
     held = {print_: vectors[rows.index.get_indexer(common)] for print_, (rows, vectors) in found.items()}
-    vectors = {spec.fingerprint: _side_by_side([held[part.fingerprint] for part in parts_of(spec)]) for spec in specs}
+    vectors = {spec.fingerprint: side_by_side([held[part.fingerprint] for part in parts_of(spec)]) for spec in specs}
     frame = frame.iloc[common].reset_index(drop=True)
     encoded = {task.name: task.encode(frame) for task in tasks}
     labels = {name: y for name, (y, _) in encoded.items()}
@@ -213,7 +217,7 @@ def join(
     return Rows(frame, vectors, labels, {reason: count for reason, count in dropped.items() if count}, left_out)
 
 
-def _side_by_side(vectors: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def side_by_side(vectors: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Rows of one backbone as they are; of several, (n, numbers of all), float32."""
     if len(vectors) == 1:
         return vectors[0]
@@ -235,6 +239,7 @@ def make_dataset(
     *,
     plan: SplitPlan = DEFAULT_PLAN,
     test: Manifest | None = None,
+    balance: Balance = AS_THEY_ARE,
 ) -> Dataset:
     """Join a manifest, split it, and join another manifest to test on; see `join` and `split_rows`.
 
@@ -252,7 +257,7 @@ def make_dataset(
         split = given.select(rows.frame["image_id"])
         if not held.all():
             rows = replace(rows, dropped={NOT_IN_FILE: int((~held).sum()), **rows.dropped})
-    return Dataset(rows, split, join(test, store, specs, tasks, trained_on=rows) if test else None)
+    return Dataset(rows, split, join(test, store, specs, tasks, trained_on=rows) if test else None, balance)
 
 
 def split_rows(frame: pd.DataFrame, vectors: Mapping[str, NDArray[Any]], plan: SplitPlan = DEFAULT_PLAN) -> Split:

@@ -1,14 +1,13 @@
-"""What the rows that heads did not train on say of them: calibration for a bundle, and how well intervals hold."""
+"""What the rows that heads did not train on say of them: calibration for a bundle."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from heads.calibrate import LEVEL, Calibration, calibrate, calibrate_folds, coverage_table, rows_needed
-from heads.compare import Cell
+from heads.calibrate import Calibration, calibrate, rows_needed
+from heads.cell import Cell
 from heads.dataset import Dataset
 from heads.net import Net
 
@@ -31,30 +30,6 @@ def calibrate_heads(cell: Cell, nets: Sequence[Net], data: Dataset) -> dict[str,
         for task, y in labels.items()
         if np.isfinite(y).sum() >= rows_needed()
     }
-
-
-def measure_intervals(cell: Cell, nets: Sequence[Net], data: Dataset) -> dict[str, float]:
-    """Measure intervals of ages on every fold's test rows, learned from its validation rows alone.
-
-    Returns
-    -------
-    dict : level, coverage, width (mean, years) and n; empty without an age task, or where validation rows are too few.
-    """
-    X = data.rows.vectors[cell.spec.fingerprint]
-    folds = [data.split.indices(fold) for fold in range(data.split.n_folds)]
-    for task in cell.tasks:
-        y = data.rows.labels[task.name]
-        if task.kind == "age" and min(np.isfinite(y[valid]).sum() for _, valid, _ in folds) >= rows_needed():
-            outputs = [
-                (net.predict(X[valid])[task.name], net.predict(X[test])[task.name])
-                for net, (_, valid, test) in zip(nets, folds, strict=True)
-            ]
-            bounds = calibrate_folds(task, y, folds, outputs)
-            tested = np.isfinite(y) & np.isfinite(bounds[:, 0])
-            table = coverage_table(y[tested], bounds[tested], pd.DataFrame(index=range(tested.sum())))
-            all_rows = {name: float(table[name][0]) for name in ("coverage", "width")}
-            return {"level": LEVEL, **all_rows, "n": int(tested.sum())}
-    return {}
 
 
 def _held_out(cell: Cell, nets: Sequence[Net], data: Dataset) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:

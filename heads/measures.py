@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
-from heads.metrics import Array
+from heads.metrics import BINS, Array
 
 Term = Callable[[Array, Array], Array]
 
@@ -88,6 +88,23 @@ def _explained(sums: Array) -> Array:
     return 1 - errors / np.where(total > 0, total, np.nan)
 
 
+def _by_confidence(y: Array, signed: Array) -> Array:
+    """What ECE is made of, (n, 2 bins): how much surer than right each row was, in its bin, and rows of each bin."""
+    order = np.argsort(np.abs(signed), kind="stable")
+    bins = np.empty(len(y), dtype=np.int64)
+    bins[order] = np.arange(len(y)) * min(BINS, len(y)) // len(y)
+    own = bins[:, None] == np.arange(min(BINS, len(y)))
+    return np.hstack([own * ((signed > 0) - np.abs(signed))[:, None], own])
+
+
+def _gap(sums: Array) -> Array:
+    """ECE from the sums of `_by_confidence`."""
+    gaps, counts = np.split(sums, 2, axis=-1)
+    return np.abs(gaps).sum(axis=-1) / counts.sum(axis=-1)
+
+
+# In place of predictions "ece" takes the confidence of each row, negative where the row is wrong, "coverage" whether an
+# interval holds the label, and "width" the interval's width.
 MEASURES: Mapping[str, Measure] = {
     "mae": _mean(lambda y, predicted: np.abs(predicted - y), -1),
     "cs5": _mean(lambda y, predicted: np.abs(predicted - y) <= 5, 1, share=True),
@@ -98,4 +115,7 @@ MEASURES: Mapping[str, Measure] = {
     "accuracy": _mean(lambda y, predicted: predicted == y, 1, share=True),
     "balanced_accuracy": Measure(_by_class, _recall, 1, share=True),
     "macro_f1": Measure(_by_class, _f1, 1),
+    "ece": Measure(_by_confidence, _gap, -1, share=True),
+    "coverage": _mean(lambda y, inside: inside, 0, share=True),
+    "width": _mean(lambda y, width: width, -1),
 }

@@ -1,4 +1,4 @@
-"""Results as people read them: mean and spread over folds, one row per backbone and head."""
+"""Results as people read them: figures with intervals, one row per backbone and head."""
 
 import math
 import re
@@ -23,7 +23,13 @@ COLUMNS = {
     "balanced_accuracy": ("balanced", "{:.1%}"),
     "macro_f1": ("macro F1", "{:.3f}"),
     "accuracy_from_14": ("from 14 up", "{:.1%}"),
+    "ece": ("ECE", "{:.1%}"),
+    "coverage": ("in interval", "{:.1%}"),
+    "width": ("interval width", "{:.1f}"),
+    "aurc": ("AURC", "{:.2f}"),
 }
+TERMINAL = [*COLUMNS][: [*COLUMNS].index("ece")]  # the columns that a terminal has room for
+WITH_INTERVAL = ("mae", "accuracy", "accuracy_from_14")  # there; figures.csv has an interval of every metric
 
 COSTS = ("embed ms", "dim", "MB")
 
@@ -31,14 +37,15 @@ SEEDED_MARK = "†"  # follows the name of a backbone whose weights were drawn a
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation (n - 1) over folds of every metric.
+    """Mean and standard deviation (n - 1) over folds of every metric; within a fold seeds are averaged.
 
     Returns
     -------
     DataFrame with columns task, backbone, head, metric, mean, spread (NaN for one fold), n (rows in all folds).
     """
     keys = ["task", "backbone", "head", "metric"]
-    grouped = results.groupby(keys, sort=False)
+    by_fold = results.groupby([*keys, "fold"], sort=False).agg(value=("value", "mean"), n=("n", "first"))
+    grouped = by_fold.groupby(keys, sort=False)
     summary = grouped.agg(mean=("value", "mean"), spread=("value", "std"), n=("n", "sum"))
     return summary.reset_index()
 
@@ -96,31 +103,42 @@ def seeded_note(backbones: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def format_table(results: pd.DataFrame, cells: pd.DataFrame, backbones: Mapping[str, Mapping[str, Any]]) -> str:
+def format_table(figures: pd.DataFrame, cells: pd.DataFrame, backbones: Mapping[str, Mapping[str, Any]]) -> str:
     """The comparison as text: a block per task with its own metrics, a line per backbone and head.
 
     Backbones whose weights are random are marked, and a last line says so.
 
     Parameters
     ----------
-    results, cells : of a `Comparison`.
+    figures : of a `Comparison`, or its `figures_of_test`.
+    cells : of a `Comparison`.
     backbones : of `backbone_facts`.
     """
-    summary = summarise(results)
     blocks = []
-    for task in summary["task"].unique():
-        own = summary[summary["task"] == task]
-        metrics = [metric for metric in COLUMNS if metric in set(own["metric"])]
+    for task in figures["task"].unique():
+        own = figures[figures["task"] == task]
+        metrics = [metric for metric in TERMINAL if metric in set(own["metric"])]
         header = [str(task), "head", *(COLUMNS[metric][0] for metric in metrics), "train s", *COSTS]
         lines = [header]
         for backbone, head in own[["backbone", "head"]].drop_duplicates().itertuples(index=False):
             cell = own[(own["backbone"] == backbone) & (own["head"] == head)].set_index("metric")
             timing = cells[(cells["task"] == task) & (cells["backbone"] == backbone) & (cells["head"] == head)]
-            values = [figure(metric, *cell.loc[metric, ["mean", "spread"]]) for metric in metrics]
+            values = [
+                with_interval(metric, *cell.loc[metric, ["value", "low", "high"]])
+                if metric in WITH_INTERVAL
+                else figure(metric, cell.loc[metric, "value"])
+                for metric in metrics
+            ]
             name, seconds = marked(backbone, backbones), f"{timing['seconds'].iloc[0]:.1f}"
             lines.append([name, head, *values, seconds, *costs(backbones.get(backbone))])
         blocks.append(_aligned(lines))
     return "\n\n".join([*blocks, *filter(None, [seeded_note(backbones)])])
+
+
+def with_interval(metric: str, value: float, low: float, high: float) -> str:
+    """A metric as people read it, with its interval where there is one: 88.9% [88.1, 89.7]."""
+    bounds = [figure(metric, bound).rstrip("%") for bound in (low, high)]
+    return figure(metric, value) if math.isnan(low) else f"{figure(metric, value)} [{', '.join(bounds)}]"
 
 
 def figure(metric: str, mean: float, spread: float = math.nan) -> str:

@@ -9,13 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
+
 from embedder.spec import EmbeddingSpec
 from heads.base import HeadError, head_row
 from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.calibrate import LEVEL, Calibration, rows_needed
-from heads.compare import Cell, Comparison, Outcome, comparison_of, fit_folds, groups_of, predict_folds
+from heads.cell import Cell, Outcome, fit_folds, groups_of, outcome_of
+from heads.compare import Comparison, comparison_of
 from heads.dataset import Dataset
-from heads.holdout import calibrate_heads, measure_intervals
+from heads.holdout import calibrate_heads
 from heads.net import Net, together
 from heads.report.run import Run
 from heads.report.write import bundle_page
@@ -72,19 +75,18 @@ def train(
     unfit = {task.name for task in tasks} - {task.name for group in groups for task in group}
     if unfit:
         raise HeadError(f'head "{head}" cannot learn {", ".join(sorted(unfit))}: choose dense, shared or linear')
-    nets, outcomes = [], []
+    nets: list[Net] = []
+    outcomes: list[tuple[Cell, Outcome]] = []
     calibration: dict[str, Calibration] = {}
-    intervals: dict[str, float] = {}
     for cell in (Cell(spec, head, group) for group in groups):
-        fitted, cost = fit_folds(cell, data, seed=seed)
-        folds = cast(list[Net], fitted)
+        (fitted,) = fit_folds(cell, data, seeds=[seed])
+        folds = cast(list[Net], fitted.nets)
         nets.append(together(folds))
-        outcomes.append((cell, Outcome(predict_folds(cell, folds, data), cost)))
+        outcomes.append((cell, outcome_of(cell, fitted, data, seed=seed)))
         calibration |= calibrate_heads(cell, folds, data)
-        intervals |= measure_intervals(cell, folds, data)
         on_progress(len(cell.tasks))
-    comparison = comparison_of(outcomes, data, seed=seed)
-    facts = _facts(comparison, data, head=head, seed=seed) | {"intervals": intervals}
+    comparison = comparison_of(outcomes, data, seeds=[seed])
+    facts = _facts(comparison, data, head=head, seed=seed)
     bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file, calibration=calibration)
     page = bundle_page(comparison, data, run) if run else ""
     return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
@@ -102,8 +104,19 @@ def _facts(comparison: Comparison, data: Dataset, *, head: str, seed: int) -> di
         "dropped": data.rows.dropped,
         "left_out": data.rows.left_out,
         "split": {"rule": data.split.rule, "seed": data.split.seed, "hash": data.split.hash},
+        "balance": str(data.balance),
+        "intervals": _measured_intervals(comparison.figures),
         "metrics": json.loads(summary.to_json(orient="records")),  # null where there is no figure: JSON has no NaN
     }
+
+
+def _measured_intervals(figures: pd.DataFrame) -> dict[str, float]:
+    """How often ages of unseen rows lay in their intervals, and how wide these were; empty if there were none."""
+    own = figures[(figures["task"] == "age") & figures["metric"].isin(["coverage", "width"])]
+    if own.empty:
+        return {}
+    coverage, width = (float(own["value"][own["metric"] == name].iloc[0]) for name in ("coverage", "width"))
+    return {"level": LEVEL, "coverage": coverage, "width": width, "n": int(own["n"].iloc[0])}
 
 
 def model_card(bundle: Bundle) -> str:

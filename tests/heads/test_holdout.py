@@ -8,9 +8,9 @@ from scipy import stats
 from data.split import make_folds
 from heads.bundle import load_bundle
 from heads.calibrate import Temperature, calibrate
-from heads.compare import Cell, fit_folds
+from heads.cell import Cell
 from heads.dataset import Dataset, Rows
-from heads.holdout import calibrate_heads, measure_intervals
+from heads.holdout import calibrate_heads
 from heads.net import Layer, Net
 from heads.train import train
 from tests.fakes import FAKE_SPEC
@@ -63,22 +63,6 @@ def test_numbers_and_tasks_with_too_few_rows_are_left_out():
     assert [*calibrate_heads(CELL, nets, data)] == ["age"]
 
 
-def test_measured_coverage_is_of_test_rows_by_heads_and_quantiles_that_have_not_seen_them():
-    data = dataset(1500)
-    cell = Cell(FAKE_SPEC, "ridge", (AGE,))
-    found = measure_intervals(cell, fit_folds(cell, data)[0], data)
-    low, high = stats.binom.ppf([0.001, 0.999], 1500, 0.9) / 1500
-    assert low < found["coverage"] < high + 0.01  # 150 validation rows: up to 1 in 151 more than promised
-    assert (found["level"], found["n"]) == (0.9, 1500)
-    assert found["width"] > 0
-
-
-def test_nothing_is_measured_without_ages_or_with_few_rows():
-    nets = numbered_nets(5)
-    assert measure_intervals(Cell(FAKE_SPEC, "linear", (GENDER,)), nets, dataset()) == {}
-    assert measure_intervals(Cell(FAKE_SPEC, "ridge", (AGE,)), nets, dataset(300)) == {}  # 30 per fold
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Return a bundle of 600 rows, and its folder."""
@@ -106,6 +90,9 @@ def test_bundle_carries_calibration_whose_intervals_hold_on_strangers(tmp_path):
 def test_card_says_how_many_ages_the_intervals_held(trained):
     bundle, folder = trained
     measured = bundle.facts["intervals"]
+    low, high = stats.binom.ppf([0.001, 0.999], 600, 0.9) / 600
+    assert low < measured["coverage"] < high + 0.02  # 60 validation rows: up to 1 in 61 more than promised
+    assert (measured["level"], measured["n"]) == (0.9, 600)
     text = f"one fold's held {measured['coverage']:.1%} of 600 it had not seen"
     assert text in (folder / "README.md").read_text()
 

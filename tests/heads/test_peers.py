@@ -10,7 +10,8 @@ from sklearn.svm import SVR
 
 from heads import peers
 from heads.base import make_head
-from heads.compare import TEST, cells_of, compare
+from heads.cell import TEST, cells_of
+from heads.compare import compare
 from heads.net import HeadError
 from heads.peers import EstimatorHead, NeighboursHead, SVMHead
 from heads.tasks import Task

@@ -1,4 +1,4 @@
-"""What people read: mean and spread, to the character."""
+"""What people read: figures with their intervals, to the character."""
 
 import math
 from dataclasses import replace
@@ -23,6 +23,12 @@ def results_of(rows) -> pd.DataFrame:
         for fold, value in enumerate(values)
     ]
     return pd.DataFrame(flat)
+
+
+def figures_of(rows) -> pd.DataFrame:
+    """Figures from (task, backbone, head, metric, (value, low, high))."""
+    columns = ["task", "backbone", "head", "metric", "value", "low", "high"]
+    return pd.DataFrame([(*names, *values) for *names, values in rows], columns=columns).assign(n=10)
 
 
 def cells_for(results: pd.DataFrame) -> pd.DataFrame:
@@ -51,37 +57,49 @@ def test_fold_without_a_figure_is_not_counted_as_zero():
 
 
 def test_table_has_a_block_per_task_with_its_own_columns():
-    results = results_of(
+    figures = figures_of(
         [
-            ("age", "-", "dummy", "mae", [20, 22]),
-            ("age", "-", "dummy", "cs5", [0.1, 0.1]),
-            ("age", "-", "dummy", "bias", [-2, 2]),
-            ("age", "net", "dense", "bias", [0.5, 1.5]),
-            ("age", "net", "dense", "mae", [4.5, 4.7]),
-            ("age", "net", "dense", "cs5", [0.7, 0.8]),
-            ("gender", "net", "dense", "accuracy", [0.88, 0.92]),
-            ("gender", "net", "dense", "accuracy_from_14", [0.97, 0.97]),
-            ("gender", "net", "dense", "macro_f1_from_14", [0.5, 0.5]),
+            ("age", "-", "dummy", "mae", (21, 20.5, 21.456)),
+            ("age", "-", "dummy", "cs5", (0.1, 0.09, 0.11)),
+            ("age", "-", "dummy", "bias", (-2, -2.1, -1.9)),
+            ("age", "net", "dense", "bias", (0.5, 0.4, 0.6)),
+            ("age", "net", "dense", "mae", (4.6, 4.5, 4.7)),
+            ("age", "net", "dense", "cs5", (0.75, 0.7, 0.8)),
+            ("age", "net", "dense", "coverage", (0.9, 0.8, 0.95)),
+            ("gender", "net", "dense", "accuracy", (0.9, 0.875, 0.925)),
+            ("gender", "net", "dense", "accuracy_from_14", (0.97, 0.96, 0.98)),
+            ("gender", "net", "dense", "macro_f1_from_14", (0.5, 0.4, 0.6)),
         ]
     )
-    assert format_table(results, cells_for(results), {"net": FAKE}).splitlines() == [
-        "age  head            MAE          CS@5          bias  train s  embed ms     dim    MB",
-        "-    dummy  21.00 ± 1.41  10.0% ± 0.0%  +0.00 ± 2.83      0.2         -       -     -",
-        "net  dense   4.60 ± 0.14  75.0% ± 7.1%  +1.00 ± 0.71      1.2      12.3  16,384  12.3",
+    assert format_table(figures, cells_for(figures), {"net": FAKE}).splitlines() == [
+        "age  head                    MAE   CS@5   bias  train s  embed ms     dim    MB",
+        "-    dummy  21.00 [20.50, 21.46]  10.0%  -2.00      0.2         -       -     -",
+        "net  dense     4.60 [4.50, 4.70]  75.0%  +0.50      1.2      12.3  16,384  12.3",
         "",
-        "gender  head       accuracy    from 14 up  train s  embed ms     dim    MB",
-        "net     dense  90.0% ± 2.8%  97.0% ± 0.0%      2.2      12.3  16,384  12.3",
+        "gender  head             accuracy          from 14 up  train s  embed ms     dim    MB",
+        "net     dense  90.0% [87.5, 92.5]  97.0% [96.0, 98.0]      2.2      12.3  16,384  12.3",
     ]
 
 
-def test_table_of_one_fold_has_no_spread_and_a_missing_figure_is_a_dash():
-    results = results_of(
-        [("gender", "x", "linear", "accuracy", [0.5]), ("gender", "x", "linear", "accuracy_from_14", [np.nan])]
+def test_figure_without_interval_stands_alone_and_a_missing_one_is_a_dash():
+    nothing = (np.nan, np.nan, np.nan)
+    figures = figures_of(
+        [
+            ("gender", "x", "linear", "accuracy", (0.5, np.nan, np.nan)),
+            ("gender", "x", "linear", "accuracy_from_14", nothing),
+        ]
     )
-    assert format_table(results, cells_for(results), {"x": FAKE}).splitlines() == [
+    assert format_table(figures, cells_for(figures), {"x": FAKE}).splitlines() == [
         "gender  head    accuracy  from 14 up  train s  embed ms     dim    MB",
         "x       linear     50.0%           -      0.2      12.3  16,384  12.3",
     ]
+
+
+def test_seeds_of_a_fold_are_averaged_before_folds_are_compared():
+    first, second = (results_of([("age", "x", "h", "mae", values)]) for values in ([1, 2], [3, 6]))
+    summary = summarise(pd.concat([first.assign(seed=0), second.assign(seed=1)]))
+    assert (summary["mean"][0], summary["spread"][0]) == (3, pytest.approx(np.std([2, 4], ddof=1)))
+    assert summary["n"].tolist() == [20]
 
 
 def test_facts_of_backbones_come_from_the_store(world):
@@ -121,8 +139,9 @@ def seeded_facts(name: str) -> dict:
 
 
 def test_seeded_backbone_is_marked_in_the_table_and_explained_below_it():
-    results = results_of([("age", "-", "dummy", "mae", [9]), ("age", "ArcFace seeded:0", "dense", "mae", [4])])
-    table = format_table(results, cells_for(results), {"ArcFace seeded:0": seeded_facts("ArcFace seeded:0")})
+    values = [("-", "dummy", "mae", (9, 8, 10)), ("ArcFace seeded:0", "dense", "mae", (4, 3, 5))]
+    figures = figures_of([("age", *each) for each in values])
+    table = format_table(figures, cells_for(figures), {"ArcFace seeded:0": seeded_facts("ArcFace seeded:0")})
     _, dummy, net, _, note = table.splitlines()
     assert net.startswith("ArcFace seeded:0 †  dense")
     assert "†" not in dummy

@@ -12,7 +12,8 @@ from data.errors import BundleError
 from data.labels import AGE_GROUPS
 from data.manifest import Manifest
 from heads.bundle import load_bundle
-from heads.compare import TEST, cells_of, compare
+from heads.cell import TEST, cells_of
+from heads.compare import compare
 from heads.dataset import SplitPlan, make_dataset
 from heads.metrics import mae
 from heads.net import HeadError
