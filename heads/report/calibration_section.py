@@ -12,14 +12,9 @@ from heads.report.facts import Model
 from heads.report.forest import Line, Spot, forest
 from heads.report.lines import Axis, Series, lines, thinned
 from heads.report.study import Study
+from heads.table import COLUMNS, figure
 
 TRUE = "true age group"
-FIGURES = {  # metric: (heading, format)
-    "ece": ("calibration error (ECE)", "{:.1%}"),
-    "coverage": ("inside their interval", "{:.1%}"),
-    "width": ("years wide", "{:.1f}"),
-    "aurc": ("MAE, surest first (AURC)", "{:.2f}"),
-}
 
 
 def calibration_section(studies: Sequence[Study]) -> Section:
@@ -65,12 +60,10 @@ def _figures_table(study: Study, metrics: Sequence[str]) -> Table | None:
     for model in study.shown:
         cells = []
         for metric in known:
-            form = FIGURES[metric][1]
             value, low, high = figures[(*model, metric)]
-            note = f"{form.format(low).removesuffix('%')} to {form.format(high)}" if low <= high else ""
-            cells.append(Cell(form.format(value), note=note))
+            cells.append(Cell(figure(metric, value), note=tables.between(metric, low, high)))
         rows.append(Row((Cell(study.name(model)), *cells)))
-    header = ("model", *(FIGURES[metric][0] for metric in known))
+    header = ("model", *(COLUMNS[metric][0] for metric in known))
     return Table(study.task.name, header, tuple(rows)) if known else None
 
 

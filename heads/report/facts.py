@@ -9,13 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.labels import AgeGroups
-from heads.compare import TEST
+from heads.cell import TEST
+from heads.figures import DUMMY
 from heads.statistics import by_group
-from heads.table import summarise
 from heads.tasks import Task
 
 MODEL = ["backbone", "head"]
-DUMMY = ("-", "dummy")
 AGE_STEPS = (5, 10, 20)  # years of a bin of ages: as narrow as the rows allow
 PREDICTED = ["seed", "image_id", "y", "predicted", "low", "high", "confidence"]
 RESAMPLES = 500  # of groups of people, for intervals in plots
@@ -54,27 +53,9 @@ def goodness(metric: str, value: float) -> float:
     return -value if metric.endswith(("mae", "rmse")) else value
 
 
-def estimates(results: pd.DataFrame, figures: pd.DataFrame) -> pd.DataFrame:
-    """Every metric with its interval, of what has one; else its mean over folds.
-
-    Parameters
-    ----------
-    results, figures : of a `Comparison`, or some rows of theirs.
-
-    Returns
-    -------
-    DataFrame with columns task, backbone, head, metric, value, low, high, n.
-    """
-    keys = ["task", *MODEL, "metric"]
-    means = summarise(results).set_index(keys)[["mean", "n"]].rename(columns={"mean": "value"})
-    found = figures.set_index(keys).reindex(means.index)[["value", "low", "high", "n"]].astype(float)
-    own = found.fillna({"value": means["value"], "n": means["n"]}).astype({"n": int})
-    return own.reset_index()
-
-
-def first_metric(estimated: pd.DataFrame, task: Task) -> dict[Model, Estimate]:
-    """The metric by which a task's models are compared, of `estimates`; the dummy as any other."""
-    own = estimated[(estimated["task"] == task.name) & (estimated["metric"] == task.metrics[0])]
+def first_metric(figures: pd.DataFrame, task: Task) -> dict[Model, Estimate]:
+    """The metric by which a task's models are compared, of a `Comparison`; the dummy as any other."""
+    own = figures[(figures["task"] == task.name) & (figures["metric"] == task.metrics[0])]
     columns = [own[name].tolist() for name in (*MODEL, *Estimate._fields)]
     return {(backbone, head): Estimate(*values) for backbone, head, *values in zip(*columns, strict=True)}
 
@@ -107,7 +88,7 @@ def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.Da
     """
     own = predictions[(predictions["task"] == task.name) & (predictions["fold"] != TEST)]
     known = frame[[c for c in ("image_id", "path", "sha256", "kept", "age", *TRAITS) if c in frame]]
-    rows = own.reindex(columns=[*MODEL, *PREDICTED]).fillna({"seed": 0}).merge(known, on="image_id", how="left")
+    rows = own[[*MODEL, *PREDICTED]].merge(known, on="image_id", how="left")
     off = rows["predicted"] - rows["y"]
     return rows.assign(off=off, error=(off != 0).astype(float) if task.kind == "class" else off.abs())
 

@@ -30,16 +30,15 @@ def leakage_section(
     """The same heads under both splits, how near training comes to test rows, and labels that contradict each other."""
     if leakage is None:
         return Section("Leakage meter", "leakage", ())
-    rule = f"This split keeps {leakage.rule}." if leakage.rule else ""
     tables = [_figures(study, leakage.figures) for study in studies]
     caption = (
-        "The same heads on the same images, split as here (grouped) and by chance alone (random). What the random "
+        "The best heads on the same images, split as here (grouped) and by chance alone (random). What the random "
         "split seems to gain is near copies of test images among those trained on: nothing that holds for new people."
     )
     blocks = [
         Block("What a random split would pretend", caption, tables=tuple(table for table in tables if table.rows)),
         _nearness(studies, leakage),
-        Block("What was kept together", rule),
+        Block("What was kept together", f"{leakage.rule[:1].upper()}{leakage.rule[1:]}."),
         _conflicts(leakage.conflicts, data, picture),
     ]
     return Section("Leakage meter", "leakage", tuple(blocks))

@@ -10,7 +10,7 @@ from heads.measures import MEASURES
 from heads.report import tables
 from heads.report.blocks import Block, Headline, Plot, Section
 from heads.report.canvas import spread
-from heads.report.facts import DUMMY, MODEL, estimates, goodness
+from heads.report.facts import DUMMY, MODEL, goodness
 from heads.report.forest import Line, Spot, forest
 from heads.report.lines import Axis
 from heads.report.study import Study
@@ -18,7 +18,7 @@ from heads.table import COLUMNS, figure
 from heads.verdict import Difference, verdict
 
 PAIRED = [f"{side}_{part}" for side in ("first", "second") for part in MODEL]  # columns that name a pair of models
-ONE_SEED = "Heads were trained from one seed: the luck of seeds is in no interval."
+ONE_SEED = "Heads were trained from one seed: the luck of seeds is in no interval, --seeds 3 includes it."
 
 
 def headline(study: Study, verdicts: pd.DataFrame) -> Headline:
@@ -59,8 +59,7 @@ def _say(study: Study, row: pd.Series) -> str:
 def results_section(studies: Sequence[Study], comparison: Comparison, data: Dataset) -> Section:
     """The tables, of the folds and of another manifest, and the models with their intervals."""
     run = studies[0].run
-    estimated = estimates(comparison.of_folds, comparison.figures)
-    folds = [tables.results_table(estimated, comparison.cells, task, run) for task in run.tasks]
+    folds = [tables.results_table(comparison.figures, comparison.cells, task, run) for task in run.tasks]
     several = len(comparison.cells[MODEL].drop_duplicates()) > 1
     words = Block("What the columns mean", tables=(tables.glossary(comparison.of_folds),))
     blocks = [Block("", _caption(comparison, several=several), tables=tuple(folds), more=words)]
@@ -72,8 +71,7 @@ def results_section(studies: Sequence[Study], comparison: Comparison, data: Data
             f"{len(data.test):,} rows on which nothing was trained, by the heads of all folds together. Rows with the "
             "bytes of an image trained on are left out."
         )
-        alone = estimates(comparison.of_test, comparison.figures.head(0))
-        tested = [tables.results_table(alone, comparison.cells, task, run) for task in run.tasks]
+        tested = [tables.results_table(comparison.figures_of_test, comparison.cells, task, run) for task in run.tasks]
         blocks.append(Block("Tested on another manifest", caption, tables=tuple(tested)))
     return Section("Results", "results", tuple(blocks))
 
@@ -81,10 +79,9 @@ def results_section(studies: Sequence[Study], comparison: Comparison, data: Data
 def _caption(comparison: Comparison, *, several: bool) -> str:
     """How to read the tables."""
     sentences = ["Every row is predicted by heads that have not seen it."]
-    if len(comparison.figures):
-        sentences.append("Beneath each figure stands its 95% interval: where it may lie for other people like these.")
-        if comparison.results.get("seed", pd.Series([0])).nunique() == 1:
-            sentences.append(ONE_SEED)
+    sentences.append("Beneath each figure stands its 95% interval: where it may lie for other people like these.")
+    if comparison.predictions["seed"].nunique() == 1:
+        sentences.append(ONE_SEED)
     if several:
         sentences.append(
             "★ marks the best of a column, random weights aside. The dummy predicts the median or the most frequent "

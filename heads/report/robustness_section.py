@@ -15,18 +15,18 @@ from heads.table import COLUMNS
 def robustness_section(studies: Sequence[Study], robustness: pd.DataFrame | None) -> Section:
     """A small plot per corruption, of every task; nothing where it was not measured."""
     blocks: list[Block] = []
-    for study in studies if robustness is not None else ():
-        block = _block(study, robustness, first=not blocks)
-        blocks += [block] if block else []
+    if robustness is not None:
+        for study in studies:
+            blocks += _block(study, robustness, first=not blocks)
     return Section("Worse images", "robustness", tuple(blocks))
 
 
-def _block(study: Study, robustness: pd.DataFrame, *, first: bool) -> Block | None:
+def _block(study: Study, robustness: pd.DataFrame, *, first: bool) -> list[Block]:
     """One task's plots, all of one height; explained with the first."""
     metric = study.task.metrics[0]
     own = robustness[(robustness["task"] == study.task.name) & (robustness["metric"] == metric)]
     if own.empty:
-        return None
+        return []
     heading, form = COLUMNS[metric]
     percent = "%" in form
     upward = Axis(heading, *canvas.spread(own["value"].tolist()), percent=percent)
@@ -39,7 +39,7 @@ def _block(study: Study, robustness: pd.DataFrame, *, first: bool) -> Block | No
         f"The test images of {own['n'].max():,} rows are harmed, from not at all (0) to badly; the heads are those "
         "trained on good ones. A flat line is what one wants."
     )
-    return Block(study.task.name, caption if first else "", keys=keys, plots=drawn)
+    return [Block(study.task.name, caption if first else "", keys=keys, plots=drawn)]
 
 
 def _plot(study: Study, rows: pd.DataFrame, across: Axis, upward: Axis, *, title: str) -> Plot:

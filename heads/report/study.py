@@ -9,7 +9,7 @@ from heads.compare import Comparison
 from heads.dataset import Dataset
 from heads.report.blocks import Key
 from heads.report.canvas import STYLES, key
-from heads.report.facts import DUMMY, Estimate, Model, best_of_each, estimates, first_metric, of_model, ranking, rows_of
+from heads.report.facts import DUMMY, Estimate, Model, best_of_each, first_metric, of_model, ranking, rows_of
 from heads.report.run import Run
 from heads.table import marked
 from heads.tasks import Task
@@ -88,10 +88,9 @@ def studies_of(comparison: Comparison, data: Dataset, run: Run) -> list[Study]:
     """A study of every task."""
     kept = dict(zip(data.split.ids, data.split.groups, strict=True))
     frame = data.rows.frame.assign(kept=data.rows.frame["image_id"].map(kept))
-    estimated = estimates(comparison.of_folds, comparison.figures)
     studies = []
     for task in run.tasks:
-        found = first_metric(estimated, task)
+        found = first_metric(comparison.figures, task)
         ranked = {model: found[model] for model in ranking(found, task)}
         figures = comparison.figures[comparison.figures["task"] == task.name]
         studies.append(Study(task, rows_of(comparison.predictions, task, frame), ranked, figures, run))

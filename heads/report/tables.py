@@ -10,7 +10,7 @@ from heads.report.blocks import Cell, Row, Table
 from heads.report.facts import DUMMY, MODEL, Counts, Errors, Model, age_groups_off, goodness, of_model, per_class
 from heads.report.run import Run
 from heads.report.study import Study
-from heads.table import COLUMNS, COSTS, SEEDED_MARK, costs, figure
+from heads.table import COLUMNS, COSTS, SEEDED_MARK, TERMINAL, costs, figure
 from heads.tasks import Task
 
 MEANING = {
@@ -39,22 +39,22 @@ def plain(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(text) for text in texts)
 
 
-def results_table(estimated: pd.DataFrame, cells: pd.DataFrame, task: Task, run: Run) -> Table:
-    """A line per backbone and head with every metric and cost, the best of each metric marked; of `estimates`."""
-    own = estimated[estimated["task"] == task.name]
-    metrics = [metric for metric in COLUMNS if metric in set(own["metric"])]
+def results_table(figures: pd.DataFrame, cells: pd.DataFrame, task: Task, run: Run) -> Table:
+    """A line per backbone and head with every metric and cost, the best of each metric marked."""
+    own = figures[figures["task"] == task.name]
+    metrics = [metric for metric in TERMINAL if metric in set(own["metric"])]
     values = own.set_index([*MODEL, "metric"])
     best = {metric: _best(values["value"], metric, run) for metric in metrics}
     rows = []
     for model in own[MODEL].drop_duplicates().itertuples(index=False, name=None):
-        figures = [
-            Cell(figure(metric, at.value), best=model in best[metric], note=between(metric, at.low, at.high))
+        cells_of_metrics = [
+            Cell(figure(metric, at["value"]), best=model in best[metric], note=between(metric, at["low"], at["high"]))
             for metric, at in ((metric, values.loc[(*model, metric)]) for metric in metrics)
         ]
         own_cells = cells[(cells["task"] == task.name) & (cells[MODEL] == list(model)).all(axis=1)]
         spent = plain(f"{own_cells['seconds'].iloc[0]:.1f}", *costs(run.backbones.get(model[0])))
         names = (_named(model[0], seeded=run.is_seeded(model[0])), Cell(model[1]))
-        rows.append(Row((*names, *figures, *spent), muted=model == DUMMY))
+        rows.append(Row((*names, *cells_of_metrics, *spent), muted=model == DUMMY))
     header = ("backbone", "head", *(COLUMNS[metric][0] for metric in metrics), "train s", *COSTS)
     return Table(task.name, header, tuple(rows), words=2)
 
