@@ -66,12 +66,6 @@ def ranking(found: Mapping[Model, Estimate], task: Task) -> list[Model]:
     return sorted(found, key=lambda model: (math.isnan(better[model]), -better[model]))
 
 
-def best_of_each(ranked: Sequence[Model]) -> list[Model]:
-    """The best head of every backbone, the dummy not among them."""
-    backbones = dict.fromkeys(backbone for backbone, _ in ranked if backbone != DUMMY[0])
-    return [next(model for model in ranked if model[0] == backbone) for backbone in backbones]
-
-
 def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     """A task's predictions in the folds, with what the manifest knows of each row.
 

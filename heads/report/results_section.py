@@ -84,7 +84,8 @@ def _caption(comparison: Comparison, *, several: bool) -> str:
         sentences.append(ONE_SEED)
     if several:
         sentences.append(
-            "★ marks the best of a column, random weights aside. The dummy predicts the median or the most frequent "
+            "★ marks the best of a column, random weights aside. What follows shows the head of each backbone that was "
+            "best on validation rows, and folds the others away. The dummy predicts the median or the most frequent "
             "class of the training rows: a head must beat it."
         )
     return " ".join(sentences)

@@ -1,6 +1,6 @@
 """Study: one task's predictions with the order, the names and the looks of its models."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +9,7 @@ from heads.compare import Comparison
 from heads.dataset import Dataset
 from heads.report.blocks import Key
 from heads.report.canvas import STYLES, key
-from heads.report.facts import DUMMY, Estimate, Model, best_of_each, first_metric, of_model, ranking, rows_of
+from heads.report.facts import DUMMY, MODEL, Estimate, Model, first_metric, of_model, ranking, rows_of
 from heads.report.run import Run
 from heads.table import marked
 from heads.tasks import Task
@@ -24,6 +24,7 @@ class Study:
     task : whose.
     rows : of `rows_of`.
     found : the first metric of every model, best first, the dummy as any other.
+    chosen : the best head of each backbone, by validation rows.
     figures : of the `Comparison`, this task's.
     run : what is said beside the figures.
     """
@@ -31,6 +32,7 @@ class Study:
     task: Task
     rows: pd.DataFrame
     found: Mapping[Model, Estimate]
+    chosen: Collection[Model]
     figures: pd.DataFrame
     run: Run
 
@@ -42,7 +44,8 @@ class Study:
     @property
     def shown(self) -> list[Model]:
         """The best head of each backbone, best first: what plots show at once. Random weights come last."""
-        return sorted(best_of_each(self.ranked), key=lambda model: self.run.is_seeded(model[0]))
+        own = [model for model in self.ranked if model in self.chosen]
+        return sorted(own, key=lambda model: self.run.is_seeded(model[0]))
 
     @property
     def others(self) -> list[Model]:
@@ -88,10 +91,12 @@ def studies_of(comparison: Comparison, data: Dataset, run: Run) -> list[Study]:
     """A study of every task."""
     kept = dict(zip(data.split.ids, data.split.groups, strict=True))
     frame = data.rows.frame.assign(kept=data.rows.frame["image_id"].map(kept))
+    best = comparison.best_heads
     studies = []
     for task in run.tasks:
         found = first_metric(comparison.figures, task)
         ranked = {model: found[model] for model in ranking(found, task)}
+        chosen = {*best[best["task"] == task.name][MODEL].itertuples(index=False, name=None)}
         figures = comparison.figures[comparison.figures["task"] == task.name]
-        studies.append(Study(task, rows_of(comparison.predictions, task, frame), ranked, figures, run))
+        studies.append(Study(task, rows_of(comparison.predictions, task, frame), ranked, chosen, figures, run))
     return studies

@@ -71,7 +71,11 @@ def comparison_of(*predictions: pd.DataFrame, tasks: Sequence[Task], history: Ma
             value = function(rows["y"].to_numpy(), rows["predicted"].to_numpy())
             results.append({**names, "fold": fold, "metric": metric, "value": value, "n": len(rows)})
         cells.append({**names, "seconds": 1.5, "bytes": 10, "history": history.get((backbone, head), [])})
-    unique = pd.DataFrame(cells).drop_duplicates(["task", "backbone", "head"], ignore_index=True)
+    keys = ["task", "backbone", "head"]
+    unique = pd.DataFrame(cells).drop_duplicates(keys, ignore_index=True)
+    unique["metric"] = unique["task"].map({task.name: task.metrics[0] for task in tasks})
+    means = pd.DataFrame(results).groupby([*keys, "metric"])["value"].mean().rename("validation")
+    unique = unique.merge(means.reset_index(), on=[*keys, "metric"])  # as good on validation rows as on test rows
     ids = everything["image_id"].unique()
     judged = judge(tasks, everything[everything["fold"] != TEST], pd.Series(ids, index=ids), None)
     return Comparison(pd.DataFrame(results), unique, everything, 0, judged.figures, judged.verdicts)

@@ -14,7 +14,6 @@ from heads.report.facts import (
     age_bin,
     age_groups_off,
     age_step,
-    best_of_each,
     by_people,
     confusion,
     curves,
@@ -67,10 +66,6 @@ def test_models_are_ranked_by_their_first_metric_and_the_dummy_with_them():
 def test_model_without_a_figure_comes_last():
     found = {NET: Estimate(np.nan, np.nan, np.nan, 0), LINEAR: Estimate(0.5, 0.4, 0.6, 9)}
     assert ranking(found, GENDER) == [LINEAR, NET]
-
-
-def test_best_head_of_each_backbone_stands_for_it():
-    assert best_of_each([("b", "x"), ("a", "x"), DUMMY, ("a", "y"), ("b", "y")]) == [("b", "x"), ("a", "x")]
 
 
 # ---- errors
