@@ -35,8 +35,11 @@ def embeddings_section(data: Dataset, run: Run, cka: pd.DataFrame) -> Section:
     blocks: list[Block] = []
     frame = data.rows.frame
     rows = drawn_rows(len(frame))
-    held = {name: facts["fingerprint"] for name, facts in run.backbones.items()}
-    held = {name: fingerprint for name, fingerprint in held.items() if fingerprint in data.rows.vectors}
+    held = {
+        name: facts["fingerprint"]
+        for name, facts in run.backbones.items()
+        if len(facts["parts"]) == 1 and facts["fingerprint"] in data.rows.vectors
+    }  # a concatenation's map would be that of its longest part
     if held and len(rows) >= FEWEST:
         maps = {name: flat_map(data.rows.vectors[fingerprint][rows]) for name, fingerprint in held.items()}
         colours = _colours(frame.iloc[rows])

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pandas as pd
 
+from heads.report.canvas import SQUARE
 from heads.report.facts import Errors, curves
-from heads.report.plots import DEPTHS, FEW, HANDFUL, Point, by_age, cost, curve, density, least_rows
+from heads.report.plots import DEPTHS, EDGE, FEW, HANDFUL, Point, by_age, cost, curve, density, dots, least_rows
 from tests.heads.report.small import HISTORY, NET
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -111,3 +112,21 @@ def test_cheaper_stands_further_left_and_shares_are_per_cent():
     at = {label.text: label.x for label in plot.labels if label.look == "name"}
     assert at["cheap"] < at["dear"]
     assert any(label.text == "80%" for label in plot.labels)
+
+
+def test_bias_below_nothing_stands_below_its_line():
+    plot = by_age(errors_of([1.0, -3.0], [FEW, FEW]), {NET: 0}, step=5, y_label="bias", signed=True)
+    (guide,) = [shape.path for shape in plot.shapes if shape.look == "guide"]
+    zero = float(NUMBER.findall(guide)[1])
+    (_, above), (_, below) = points_of(plot, "line s0")
+    assert above < zero < below
+
+
+def test_map_puts_rows_where_they_are_and_leaves_out_those_without_a_colour():
+    places = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
+    plot = dots(places, np.array([0, 1, -1]), ["a0", "a1"], title="net", what="age")
+    assert {shape.look: shape.path for shape in plot.shapes} == {
+        "speck a0": f"M{EDGE} {SQUARE - EDGE}h0",
+        "speck a1": f"M{SQUARE - EDGE} {EDGE}h0",
+    }
+    assert plot.about == "net: a map of 2 embeddings by age"
