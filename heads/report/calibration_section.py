@@ -12,6 +12,7 @@ from heads.report.facts import Model
 from heads.report.forest import Line, Spot, forest
 from heads.report.lines import Axis, Series, lines, thinned
 from heads.report.study import Study
+from heads.statistics import FEWEST
 from heads.table import COLUMNS, figure
 
 TRUE = "true age group"
@@ -71,6 +72,7 @@ def _intervals(study: Study) -> list[Block]:
     """Coverage of the intervals of ages, and the error of the surest."""
     best = study.shown[0]
     table = coverage(study.of(best), study.run.age_groups)
+    table = table[table["n"] >= FEWEST]
     known = table[table["trait"] != TRUE]
     outside = len(known) - int(known["inside"].sum())
     caption = (
@@ -83,7 +85,9 @@ def _intervals(study: Study) -> list[Block]:
         "No promise is made by true age, which nobody knows when scoring: where people look older or younger than they "
         "are, their intervals hold them less often."
     )
-    more = Block("By true age, and all numbers", said, tables=(_coverage_table(true), _coverage_table(known)))
+    more = Block(
+        "By true age, and all numbers", said, tables=(_coverage_table(true, judged=False), _coverage_table(known))
+    )
     title = f"Do intervals hold the true {study.task.name}?"
     return [
         Block(title, caption, plots=(_coverage_plot(known),), more=more, narrow=True),
@@ -110,14 +114,16 @@ def _coverage_plot(table: pd.DataFrame) -> Plot:
     return forest(rows, Axis("share inside its interval", low, 1.0, percent=True), title="", guide=LEVEL)
 
 
-def _coverage_table(table: pd.DataFrame) -> Table:
-    """Coverage and width by group."""
+def _coverage_table(table: pd.DataFrame, *, judged: bool = True) -> Table:
+    """Coverage and width by group, and whether chance explains what is off if they are `judged`."""
     rows = []
     for trait, group, n, share, low, high, inside, width in table.itertuples(index=False, name=None):
-        by_chance = f"{low * 100:.1f} to {high:.1%}"
-        fields = (f"{trait}: {group}" if trait != "all" else "all", f"{n:,}", f"{share:.1%}", by_chance, f"{width:.1f}")
-        rows.append(Row(tables.plain(*fields, "" if inside else "outside")))
-    return Table("", ("group", "n", "inside", "by chance", "years wide", ""), tuple(rows))
+        fields = [f"{trait}: {group}" if trait != "all" else "all", f"{n:,}", f"{share:.1%}", f"{width:.1f}"]
+        if judged:
+            fields += [f"{low * 100:.1f} to {high:.1%}", "" if inside else "outside"]
+        rows.append(Row(tables.plain(*fields)))
+    header = ("group", "n", "inside", "years wide", *(("by chance inside", "") if judged else ()))
+    return Table("", header, tuple(rows))
 
 
 def _risk(study: Study, models: Sequence[Model]) -> Block:

@@ -38,7 +38,6 @@ def leakage_section(
     blocks = [
         Block("What a random split would pretend", caption, tables=tuple(table for table in tables if table.rows)),
         _nearness(studies, leakage),
-        Block("What was kept together", f"{leakage.rule[:1].upper()}{leakage.rule[1:]}."),
         _conflicts(leakage.conflicts, data, picture),
     ]
     return Section("Leakage meter", "leakage", tuple(blocks))
@@ -47,17 +46,18 @@ def leakage_section(
 def _figures(study: Study, figures: pd.DataFrame) -> Table:
     """The first metric of each model under both splits, and what the random one gains by it."""
     metric = study.task.metrics[0]
+    percent = "%" in COLUMNS[metric][1]
     own = figures[(figures["task"] == study.task.name) & (figures["metric"] == metric)]
     rows = []
     for backbone, head, grouped, random in own[["backbone", "head", "grouped", "random"]].itertuples(
         index=False, name=None
     ):
         gained = goodness(metric, random) - goodness(metric, grouped)
-        said = f"{gained * 100:+.1f} points" if "%" in COLUMNS[metric][1] else f"{gained:+.2f}"
+        said = f"{gained * 100:+.1f}" if percent else f"{gained:+.2f}"
         texts = (study.name((backbone, head)), figure(metric, grouped), figure(metric, random), said)
         rows.append(Row(plain(*texts)))
-    header = ("model", f"{COLUMNS[metric][0]} grouped", "random", "seems better by")
-    return Table(study.task.name, header, tuple(rows))
+    header = ("model", "grouped", "random", "points gained" if percent else "gained")
+    return Table(f"{study.task.name}: {COLUMNS[metric][0]}", header, tuple(rows))
 
 
 def _nearness(studies: Sequence[Study], leakage: Leakage) -> Block:
@@ -77,7 +77,8 @@ def _nearness(studies: Sequence[Study], leakage: Leakage) -> Block:
     caption = (
         "The similarity of each test image to the nearest image trained on. Near copies are nearer than chance would "
         "place them: the table has the share of test images with one. Where groups were made by the same measure, "
-        "grouped is 0 by construction, and says nothing of copies which that measure misses."
+        "grouped is 0 by construction, and says nothing of copies which that measure misses. How rows were kept "
+        f"together: {leakage.rule}."
     )
     keys = (Key((Shape("M1 6H27", "line s0"),), "grouped"), plain_key("random"))
     return Block("How near training comes to test images", caption, keys=keys, plots=tuple(drawn), tables=(table,))
