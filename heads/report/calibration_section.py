@@ -134,7 +134,7 @@ def _risk(study: Study, models: Sequence[Model]) -> Block:
     plot = lines(series, Axis("share of images kept", 0, 1, percent=True), Axis("MAE of those kept, years", *top))
     caption = (
         "Images with the widest intervals are left out first. The further a line falls to the left, the better a head "
-        "knows which of its ages to trust."
+        "knows which of its ages to trust; AURC is the mean height of a line."
     )
     made = tuple(filter(None, [_figures_table(study, ["coverage", "width", "aurc"])]))
     title = "What if only the surest count?"
