@@ -32,8 +32,8 @@ def leakage_section(
         return Section("Leakage meter", "leakage", ())
     tables = [_figures(study, leakage.figures) for study in studies]
     caption = (
-        "The best heads on the same images, split as here (grouped) and by chance alone (random). What is gained beyond "
-        "chance comes from near copies of test images among those trained on, and would not hold for new people."
+        "The best heads on the same images, split as here (grouped) and by chance alone (random). What is gained "
+        "beyond chance comes from near copies of test images among those trained on, and would not hold for new people."
     )
     blocks = [
         Block("What a random split would pretend", caption, tables=tuple(table for table in tables if table.rows)),
