@@ -56,7 +56,7 @@ def _figures(study: Study, figures: pd.DataFrame) -> Table:
         said = f"{gained * 100:+.1f}" if percent else f"{gained:+.2f}"
         texts = (study.name((backbone, head)), figure(metric, grouped), figure(metric, random), said)
         rows.append(Row(plain(*texts)))
-    header = ("model", "grouped", "random", "points gained" if percent else "gained")
+    header = ("model", "grouped", "random", "gained, points" if percent else "gained")
     return Table(f"{study.task.name}: {COLUMNS[metric][0]}", header, tuple(rows))
 
 

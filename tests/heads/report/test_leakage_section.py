@@ -27,7 +27,7 @@ def texts(table) -> list[list[str]]:
 def test_figures_stand_side_by_side_with_what_the_random_split_seems_to_gain(made):
     ages, genders = blocks(*made)["What a random split would pretend"].tables
     assert texts(ages) == [["net, dense", "4.50", "4.00", "+0.50"]]
-    assert (ages.header[-1], genders.header[-1]) == ("gained", "points gained")
+    assert (ages.header[-1], genders.header[-1]) == ("gained", "gained, points")
     assert texts(genders) == [["net, dense", "90.0%", "92.0%", "+2.0"]]
 
 
