@@ -10,7 +10,7 @@ from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
 from heads.metrics import CURVE, cs_curve
 from heads.report import canvas, plots, tables
 from heads.report.blocks import Block, Plot, Table
-from heads.report.facts import DUMMY, Counts, Model, confusion, curves, mix_ups, of_model
+from heads.report.facts import DUMMY, Counts, Model, confusion, curves, mix_ups, one_of_each
 from heads.report.lines import PLAIN, Axis, Series, lines, plain_key
 from heads.report.people_section import bias_by_age, by_age, by_group
 from heads.report.study import Study
@@ -44,7 +44,7 @@ def _scatter(study: Study) -> Block | None:
     )
 
     def plot(model: Model) -> Plot:
-        own = of_model(study.rows, model)
+        own = one_of_each(study.of(model))
         return plots.density(own["y"], own["predicted"], title=study.name(model), what=task.name, ends=ends)
 
     size = f"{(ends[1] - ends[0]) / plots.BINS:.3g}"
@@ -87,7 +87,7 @@ def _more(study: Study, *, plots: tuple[Plot, ...] = (), tables: tuple[Table, ..
 
 
 def _counts(study: Study, models: Sequence[Model]) -> dict[Model, Counts]:
-    return {model: confusion(of_model(study.rows, model), len(study.task.classes)) for model in models}
+    return {model: confusion(one_of_each(study.of(model)), len(study.task.classes)) for model in models}
 
 
 def _confusion(study: Study) -> Block | None:

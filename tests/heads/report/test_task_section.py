@@ -76,6 +76,15 @@ def test_most_frequent_mistake_is_said_in_words():
     assert 'The most frequent mistake of net, dense: "male" taken for "female", 2 times.' in block.caption
 
 
+def test_images_are_counted_once_whatever_the_number_of_seeds():
+    said = [predicted(GENDER, NET, [0, 0, 1], [0, 1, 1], seed=seed) for seed in (3, 4)]
+    comparison = comparison_of(*said, tasks=[GENDER])
+    (study,) = studies_of(comparison, dataset_of(people()), run_of([GENDER]))
+    found = {block.title: block for block in blocks_of(study, comparison.cells)}
+    assert [row.cells[-1].text for row in found["Confusion"].tables[0].rows] == ["2", "1"]
+    assert [row.cells[1].text for row in found["Precision, recall and F1"].tables[0].rows] == ["2", "1"]
+
+
 def test_no_mistake_is_not_spoken_of():
     assert "mistake" not in blocks(GENDER, (NET, [0, 1], [0, 1]))["Confusion"].caption
 
