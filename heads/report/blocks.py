@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """A field of a table; `share` (0..1) is the length of a bar beneath the text, or in a matrix its depth."""
+    """A field of a table; `share` (0..1) is the length of a bar beneath the text, or in a matrix its depth.
+
+    `note` stands beneath in small letters, such as an interval.
+    """
 
     text: str
     best: bool = False
     share: float | None = None
     badge: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,13 @@ class Key:
 
 @dataclass(frozen=True)
 class Face:
-    """An image in a gallery: what it is, what was said of it, and a small JPEG as a data URI, or none."""
+    """An image in a gallery: what it is, what was said of it instead, and a small JPEG as a data URI, or none."""
 
     image_id: str
     true: str
     predicted: str
     picture: str = ""
+    instead: str = "instead of"
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Headline:
-    """The outcome of a task, which can be read on as a sentence: lead, figure, model and contrast."""
+    """The outcome of a task, which can be read on as a sentence: lead, figure, its interval, model and contrast.
+
+    `verdicts` are sentences on whether other models are worse.
+    """
 
     lead: str
     figure: str
     model: str
     contrast: str
+    interval: str = ""
+    verdicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

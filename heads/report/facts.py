@@ -1,7 +1,7 @@
 """The numbers of each section of a report, as small frames: pandas alone, nothing of how they look."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,24 +9,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.labels import AgeGroups
-from heads.compare import TEST
-from heads.table import summarise
+from heads.cell import TEST
+from heads.figures import DUMMY
+from heads.statistics import by_group
 from heads.tasks import Task
 
 MODEL = ["backbone", "head"]
-DUMMY = ("-", "dummy")
 AGE_STEPS = (5, 10, 20)  # years of a bin of ages: as narrow as the rows allow
+PREDICTED = ["seed", "image_id", "y", "predicted", "low", "high", "confidence"]
+RESAMPLES = 500  # of groups of people, for intervals in plots
 TRAITS = ("gender", "ethnicity")  # columns of people by which errors are told apart
 
 Counts = NDArray[np.int64]
 Model = tuple[str, str]  # backbone and head
 
 
-class FirstMetric(NamedTuple):
-    """Mean and standard deviation over folds, and rows in all of them."""
+class Estimate(NamedTuple):
+    """A metric of a model, its interval at 95% (NaN where there is none), and rows."""
 
-    mean: float
-    spread: float
+    value: float
+    low: float
+    high: float
     n: int
 
 
@@ -50,24 +53,17 @@ def goodness(metric: str, value: float) -> float:
     return -value if metric.endswith(("mae", "rmse")) else value
 
 
-def first_metric(results: pd.DataFrame, task: Task) -> dict[Model, FirstMetric]:
-    """The metric by which a task's models are compared, over folds; the dummy as any other."""
-    own = summarise(results[(results["task"] == task.name) & (results["metric"] == task.metrics[0])])
-    columns = [own[name].tolist() for name in (*MODEL, "mean", "spread", "n")]
-    return {(backbone, head): FirstMetric(*figures) for backbone, head, *figures in zip(*columns, strict=True)}
+def first_metric(figures: pd.DataFrame, task: Task) -> dict[Model, Estimate]:
+    """The metric by which a task's models are compared, of a `Comparison`; the dummy as any other."""
+    own = figures[(figures["task"] == task.name) & (figures["metric"] == task.metrics[0])]
+    columns = [own[name].tolist() for name in (*MODEL, *Estimate._fields)]
+    return {(backbone, head): Estimate(*values) for backbone, head, *values in zip(*columns, strict=True)}
 
 
-def ranking(results: pd.DataFrame, task: Task) -> list[Model]:
+def ranking(found: Mapping[Model, Estimate], task: Task) -> list[Model]:
     """The models of a task, best first by their first metric; those without a figure last."""
-    found = first_metric(results, task)
-    better = {model: goodness(task.metrics[0], of.mean) for model, of in found.items()}
+    better = {model: goodness(task.metrics[0], of.value) for model, of in found.items()}
     return sorted(found, key=lambda model: (math.isnan(better[model]), -better[model]))
-
-
-def best_of_each(ranked: Sequence[Model]) -> list[Model]:
-    """The best head of every backbone, the dummy not among them."""
-    backbones = dict.fromkeys(backbone for backbone, _ in ranked if backbone != DUMMY[0])
-    return [next(model for model in ranked if model[0] == backbone) for backbone in backbones]
 
 
 def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.DataFrame:
@@ -76,18 +72,19 @@ def rows_of(predictions: pd.DataFrame, task: Task, frame: pd.DataFrame) -> pd.Da
     Parameters
     ----------
     predictions : of a `Comparison`.
-    frame : the manifest's rows: image_id, path, sha256, and age, gender and ethnicity where it has them.
+    frame : the manifest's rows: image_id, path, sha256, kept (what is equal of rows that the split keeps together), and
+        age, gender and ethnicity where it has them.
 
     Returns
     -------
-    DataFrame with columns backbone, head, image_id, y, predicted, the columns of `frame`, and error: |predicted - y|,
-    of a class 0 (right) or 1 (wrong).
+    DataFrame with columns backbone, head, PREDICTED, the columns of `frame`, off: predicted - y, and error: |off|, of a
+    class 0 (right) or 1 (wrong).
     """
     own = predictions[(predictions["task"] == task.name) & (predictions["fold"] != TEST)]
-    known = frame[[c for c in ("image_id", "path", "sha256", "age", *TRAITS) if c in frame]]
-    rows = own[[*MODEL, "image_id", "y", "predicted"]].merge(known, on="image_id", how="left")
-    distance = (rows["predicted"] - rows["y"]).abs()
-    return rows.assign(error=(distance > 0).astype(float) if task.kind == "class" else distance)
+    known = frame[[c for c in ("image_id", "path", "sha256", "kept", "age", *TRAITS) if c in frame]]
+    rows = own[[*MODEL, *PREDICTED]].merge(known, on="image_id", how="left")
+    off = rows["predicted"] - rows["y"]
+    return rows.assign(off=off, error=(off != 0).astype(float) if task.kind == "class" else off.abs())
 
 
 def of_model(rows: pd.DataFrame, model: Model) -> pd.DataFrame:
@@ -95,10 +92,20 @@ def of_model(rows: pd.DataFrame, model: Model) -> pd.DataFrame:
     return rows[(rows["backbone"] == model[0]) & (rows["head"] == model[1])]
 
 
-def mean_error(rows: pd.DataFrame, by: pd.Series) -> Errors:
-    """Average the errors of every model in every group; rows whose group is unknown are left out."""
-    grouped = rows.assign(group=by).dropna(subset=["group"]).groupby(["group", *MODEL])["error"]
-    return Errors(grouped.mean().unstack(MODEL), grouped.size().groupby(level="group").max())
+def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first seed's prediction of every image by every model, for what counts images: others say the same again."""
+    return rows[rows["seed"] == rows["seed"].min()].drop_duplicates([*MODEL, "image_id"])
+
+
+def mean_error(rows: pd.DataFrame, by: pd.Series, *, of: str = "error") -> Errors:
+    """Average the errors of every model in every group; rows whose group is unknown are left out.
+
+    Parameters
+    ----------
+    of : the column to average: error, or off for the bias.
+    """
+    grouped = rows.assign(group=by).dropna(subset=["group"]).groupby(["group", *MODEL])
+    return Errors(grouped[of].mean().unstack(MODEL), grouped["image_id"].nunique().groupby(level="group").max())
 
 
 def age_step(ages: pd.Series, *, enough: int) -> int:
@@ -192,9 +199,35 @@ def worst(rows: pd.DataFrame, task: Task, model: Model, n: int) -> pd.DataFrame:
     """
     heads = rows[rows["head"] != DUMMY[1]]
     others = heads.groupby("image_id")["error"].mean()
-    own = of_model(rows, model)
+    own = one_of_each(of_model(rows, model))
     ordered = task.kind != "class" or bool(task.edges)
     distance = (own["predicted"] - own["y"]).abs() if ordered else own["error"]
     found = own.assign(distance=distance, others=own["image_id"].map(others))[own["error"] > 0]
     found = found.sort_values(["distance", "others", "sha256"], ascending=[False, False, True], ignore_index=True)
     return found.head(n)
+
+
+def traits_of(rows: pd.DataFrame, groups: AgeGroups) -> pd.DataFrame:
+    """What is known of the people in rows: a column each for gender, ethnicity and age group, where there are any."""
+    found: dict[str, Any] = {trait: rows[trait] for trait in TRAITS if trait in rows and rows[trait].notna().any()}
+    if "age" in rows and rows["age"].notna().any():
+        codes = groups.assign(rows["age"].to_numpy()).astype(np.int64)
+        found["age group"] = pd.Categorical.from_codes(codes, pd.Index(groups.names), ordered=True)
+    return pd.DataFrame(found, index=rows.index)
+
+
+def by_people(rows: pd.DataFrame, task: Task, groups: AgeGroups, *, crossed: bool = False) -> pd.DataFrame:
+    """A model's first metric in each group of people, with intervals; see `heads.statistics.by_group`.
+
+    Parameters
+    ----------
+    rows : of one model, with the group that each row was kept together with as `kept`.
+    crossed : whether to measure crossings of two traits as well, which takes seconds.
+    """
+    seeds = rows.pivot_table(index="image_id", columns="seed", values="predicted", aggfunc="first")
+    first = rows.drop_duplicates("image_id").set_index("image_id").loc[seeds.index]
+    traits = traits_of(first, groups).reset_index(drop=True)
+    asked = [traits] if crossed else [traits[[trait]] for trait in traits]
+    given = task.metrics[0], first["y"].to_numpy(), seeds.to_numpy().T, first["kept"].to_numpy()
+    parts = [by_group(*given, each, resamples=RESAMPLES) for each in asked]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["trait", "group"])

@@ -20,7 +20,9 @@ def render_markdown(report: Report) -> str:
 
 def _headline(headline: Headline) -> str:
     lead, said, model, contrast = map(_text, (headline.lead, headline.figure, headline.model, headline.contrast))
-    return f"- {lead}: **{said}**, {model} ({contrast})"
+    interval = f" ({_text(headline.interval)})" if headline.interval else ""
+    line = f"- {lead}: **{said}**{interval}, {model} ({contrast})"
+    return "\n".join([line, *(f"  - {_text(verdict)}" for verdict in headline.verdicts)])
 
 
 def _block(block: Block, *, level: int) -> Iterator[str]:
@@ -47,7 +49,7 @@ def _table(table: Table) -> str:
 def _cell(cell: Cell) -> str:
     text = _text(cell.text)
     bold = f"**{text}**" if cell.best else text
-    return f"{bold} ({_text(cell.badge)})" if cell.badge else bold
+    return " ".join([bold, *(f"({_text(beside)})" for beside in (cell.badge, cell.note) if beside)])
 
 
 def _text(text: str) -> str:

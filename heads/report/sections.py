@@ -1,4 +1,4 @@
-"""A report from a comparison: the sections, and the tables and plots that are not of one task alone."""
+"""A report from a comparison: its sections in their order, and the last of them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from heads.compare import Comparison
 from heads.dataset import Dataset
 from heads.report import plots, tables
-from heads.report.blocks import Block, Face, Headline, Report, Section
-from heads.report.facts import DUMMY, MODEL, first_metric, goodness, worst
+from heads.report.blocks import Block, Face, Report, Section
+from heads.report.calibration_section import calibration_section
+from heads.report.embeddings_section import embeddings_section
+from heads.report.facts import DUMMY, worst
+from heads.report.leakage_section import leakage_section
+from heads.report.results_section import headline, results_section
+from heads.report.robustness_section import robustness_section
 from heads.report.run import Run
 from heads.report.study import Study, studies_of
 from heads.report.task_section import blocks_of
-from heads.table import COLUMNS, figure, seeded_note
+from heads.table import seeded_note
 
 WORST = 12  # mistakes shown of each task
 Picture = Callable[[str], str]  # from the path of an image to a small JPEG as a data URI, "" for none
@@ -25,78 +30,45 @@ def report_of(comparison: Comparison, data: Dataset, run: Run, *, picture: Pictu
     picture : adds the worst mistakes, by the ids of their images, each with what this makes of its path.
     """
     studies = studies_of(comparison, data, run)
-    sections = [_results(comparison, data, run)]
-    sections += [
-        Section(study.task.name, f"task-{number}", blocks_of(study, comparison.cells))
-        for number, study in enumerate(studies, start=1)
+    sections = [
+        results_section(studies, comparison, data),
+        *(
+            Section(study.task.name, f"task-{number}", blocks_of(study, comparison.cells))
+            for number, study in enumerate(studies, start=1)
+        ),
+        calibration_section(studies),
+        leakage_section(studies, comparison.leakage, data, picture=picture),
+        robustness_section(studies, comparison.robustness),
+        embeddings_section(data, run, comparison.cka),
+        _cost(studies),
     ]
-    sections += _cost(studies, comparison)
     if picture:
         sections.append(_mistakes(studies, picture))
     sections.append(_repeat(data, run))
     warnings = tuple(filter(None, [seeded_note(run.backbones)]))
     subtitle = f"{len(data.rows):,} images, {data.split.n_folds} folds, {run.date}"
     title = "faceprobe: " + ", ".join(task.name for task in run.tasks)
-    return Report(title, subtitle, tuple(_headline(study, comparison) for study in studies), warnings, tuple(sections))
+    summary = tuple(headline(study, comparison.verdicts) for study in studies)
+    return Report(title, subtitle, summary, warnings, tuple(section for section in sections if section.blocks))
 
 
-def _headline(study: Study, comparison: Comparison) -> Headline:
-    """The best model of a task beside the dummy."""
-    metric = study.task.metrics[0]
-    found = first_metric(comparison.of_folds, study.task)
-    best = (study.shown or [DUMMY])[0]
-    word = "Random weights" if study.run.is_seeded(best[0]) else "Best"
-    lead, contrast = f"{word} on {study.task.name} by {COLUMNS[metric][0]}", f"on {found[best].n:,} rows"
-    if DUMMY in found:
-        floor = found[DUMMY].mean
-        contrast = f"dummy {figure(metric, floor)}, {contrast}"
-        if not goodness(metric, found[best].mean) > goodness(metric, floor):
-            lead = f"Nothing beats the dummy on {study.task.name} by {COLUMNS[metric][0]}"
-    return Headline(lead, figure(metric, found[best].mean, found[best].spread), study.name(best), contrast)
-
-
-def _results(comparison: Comparison, data: Dataset, run: Run) -> Section:
-    """The tables, of the folds and of another manifest."""
-    folds = [tables.results_table(comparison.of_folds, comparison.cells, task, run) for task in run.tasks]
-    caption = (
-        f"Mean over {data.split.n_folds} folds of heads tested on rows they have not seen, ± the standard deviation "
-        "over folds."
-    )
-    if len(comparison.cells[MODEL].drop_duplicates()) > 1:
-        caption += (
-            " ★ marks the best of a column, random weights aside. The dummy predicts the median or the most frequent "
-            "class of the training rows: a head must beat it."
-        )
-    words = Block("What the columns mean", tables=(tables.glossary(comparison.of_folds),))
-    blocks = [Block("", caption, tables=tuple(folds), more=words)]
-    if data.test is not None:
-        caption = (
-            f"{len(data.test):,} rows on which nothing was trained, by the heads of all folds together. Rows with the "
-            "bytes of an image trained on are left out."
-        )
-        tested = [tables.results_table(comparison.of_test, comparison.cells, task, run) for task in run.tasks]
-        blocks.append(Block("Tested on another manifest", caption, tables=tuple(tested)))
-    return Section("Results", "results", tuple(blocks))
-
-
-def _cost(studies: Sequence[Study], comparison: Comparison) -> list[Section]:
+def _cost(studies: Sequence[Study]) -> Section:
     """What a backbone costs against what it gives, where the cost is known."""
     drawn = []
     for study in studies:
-        found, metric = first_metric(comparison.of_folds, study.task), study.task.metrics[0]
-        points = {model: (study.run.backbones[model[0]]["embed_ms"], found[model].mean) for model in study.shown}
+        points = {model: (study.run.backbones[model[0]]["embed_ms"], study.found[model].value) for model in study.shown}
         known = [
             plots.Point(*at, study.name(model), study.style(model))
             for model, at in points.items()
             if at[0] > 0 and all(map(math.isfinite, at))
         ]
         if known:
-            drawn.append(plots.cost(known, title=study.task.name, metric=metric))
+            drawn.append(plots.cost(known, title=study.task.name, metric=study.task.metrics[0]))
     caption = (
         "The best head of each backbone. Further left is cheaper: an image is embedded once, and heads cost next to "
         "nothing on top. Errors (MAE) are better low, accuracies high."
     )
-    return [Section("Cost against accuracy", "cost", (Block("", caption, plots=tuple(drawn)),))] if drawn else []
+    return Section("Cost against accuracy", "cost", (Block("", caption, plots=tuple(drawn)),) if drawn else ())
 
 
 def _mistakes(studies: Sequence[Study], picture: Picture) -> Section:

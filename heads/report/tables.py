@@ -10,7 +10,7 @@ from heads.report.blocks import Cell, Row, Table
 from heads.report.facts import DUMMY, MODEL, Counts, Errors, Model, age_groups_off, goodness, of_model, per_class
 from heads.report.run import Run
 from heads.report.study import Study
-from heads.table import COLUMNS, COSTS, SEEDED_MARK, costs, figure, summarise
+from heads.table import COLUMNS, COSTS, SEEDED_MARK, TERMINAL, costs, figure
 from heads.tasks import Task
 
 MEANING = {
@@ -39,24 +39,31 @@ def plain(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(text) for text in texts)
 
 
-def results_table(results: pd.DataFrame, cells: pd.DataFrame, task: Task, run: Run) -> Table:
+def results_table(figures: pd.DataFrame, cells: pd.DataFrame, task: Task, run: Run) -> Table:
     """A line per backbone and head with every metric and cost, the best of each metric marked."""
-    summary = summarise(results[results["task"] == task.name])
-    metrics = [metric for metric in COLUMNS if metric in set(summary["metric"])]
-    values = summary.set_index([*MODEL, "metric"])
-    best = {metric: _best(values["mean"], metric, run) for metric in metrics}
+    own = figures[figures["task"] == task.name]
+    metrics = [metric for metric in TERMINAL if metric in set(own["metric"])]
+    values = own.set_index([*MODEL, "metric"])
+    best = {metric: _best(values["value"], metric, run) for metric in metrics}
     rows = []
-    for model in summary[MODEL].drop_duplicates().itertuples(index=False, name=None):
-        figures = [
-            Cell(figure(metric, *values.loc[(*model, metric), ["mean", "spread"]]), best=model in best[metric])
-            for metric in metrics
+    for model in own[MODEL].drop_duplicates().itertuples(index=False, name=None):
+        cells_of_metrics = [
+            Cell(figure(metric, at["value"]), best=model in best[metric], note=between(metric, at["low"], at["high"]))
+            for metric, at in ((metric, values.loc[(*model, metric)]) for metric in metrics)
         ]
-        own = cells[(cells["task"] == task.name) & (cells[MODEL] == list(model)).all(axis=1)]
-        spent = plain(f"{own['seconds'].iloc[0]:.1f}", *costs(run.backbones.get(model[0])))
+        own_cells = cells[(cells["task"] == task.name) & (cells[MODEL] == list(model)).all(axis=1)]
+        spent = plain(f"{own_cells['seconds'].iloc[0]:.1f}", *costs(run.backbones.get(model[0])))
         names = (_named(model[0], seeded=run.is_seeded(model[0])), Cell(model[1]))
-        rows.append(Row((*names, *figures, *spent), muted=model == DUMMY))
+        rows.append(Row((*names, *cells_of_metrics, *spent), muted=model == DUMMY))
     header = ("backbone", "head", *(COLUMNS[metric][0] for metric in metrics), "train s", *COSTS)
     return Table(task.name, header, tuple(rows), words=2)
+
+
+def between(metric: str, low: float, high: float) -> str:
+    """An interval as people read it, the unit said once; nothing where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{figure(metric, low).removesuffix('%')} to {figure(metric, high)}"
 
 
 def _named(backbone: str, *, seeded: bool) -> Cell:
@@ -180,3 +187,8 @@ def counts_table(parts: Mapping[str, Mapping[str, int]], *, title: str, header: 
         Row(plain(name, reason, f"{count:,}")) for name, reasons in parts.items() for reason, count in reasons.items()
     ]
     return Table(title, header, tuple(rows), words=2)
+
+
+def words_table(title: str, sentences: Sequence[str]) -> Table:
+    """A sentence per line."""
+    return Table(title, ("",), tuple(Row(plain(sentence)) for sentence in sentences))

@@ -1,26 +1,18 @@
-"""The section of one task: how its predictions err, where, and for whom."""
+"""The section of one task: how its predictions err, and how its heads were trained."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
-from heads.report import plots, tables
-from heads.report.blocks import Block, Key, Plot, Table
-from heads.report.facts import (
-    DUMMY,
-    TRAITS,
-    Counts,
-    Model,
-    age_bin,
-    age_step,
-    confusion,
-    curves,
-    mean_error,
-    mix_ups,
-    of_model,
-)
+from heads.metrics import CURVE, cs_curve
+from heads.report import canvas, plots, tables
+from heads.report.blocks import Block, Plot, Table
+from heads.report.facts import DUMMY, Counts, Model, confusion, curves, mix_ups, one_of_each
+from heads.report.lines import PLAIN, Axis, Series, lines, plain_key
+from heads.report.people_section import bias_by_age, by_age, by_group
 from heads.report.study import Study
 from heads.table import COLUMNS
 
@@ -36,13 +28,9 @@ def blocks_of(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
     """How one task's predictions err, and how its heads were trained; `cells` as of a `Comparison`."""
     if not study.shown:
         return ()
-    makers = (_scatter, _confusion, _classes, _groups_off, _by_age, _by_trait)
-    made = (make(study) for make in makers)
-    return (*(block for block in made if block is not None), *_training(study, cells))
-
-
-def _keys(study: Study, models: Sequence[Model]) -> tuple[Key, ...]:
-    return tuple(plots.key(study.name(model), study.style(model)) for model in models)
+    makers = (_scatter, _scores, _confusion, _classes, _groups_off, by_age, bias_by_age, by_group)
+    made = [*(make(study) for make in makers), _training(study, cells)]
+    return tuple(block for block in made if block is not None)
 
 
 def _scatter(study: Study) -> Block | None:
@@ -51,10 +39,12 @@ def _scatter(study: Study) -> Block | None:
     if task.kind == "class":
         return None
     y = study.rows["y"]
-    ends = (float(task.classes[0]), float(task.classes[-1])) if task.kind == "age" else plots.spread([y.min(), y.max()])
+    ends = (
+        (float(task.classes[0]), float(task.classes[-1])) if task.kind == "age" else canvas.spread([y.min(), y.max()])
+    )
 
     def plot(model: Model) -> Plot:
-        own = of_model(study.rows, model)
+        own = one_of_each(study.of(model))
         return plots.density(own["y"], own["predicted"], title=study.name(model), what=task.name, ends=ends)
 
     size = f"{(ends[1] - ends[0]) / plots.BINS:.3g}"
@@ -70,13 +60,34 @@ def _scatter(study: Study) -> Block | None:
     )
 
 
+def _scores(study: Study) -> Block | None:
+    """The share of ages that are at most so many years off."""
+    if study.task.kind != "age":
+        return None
+    models = [*study.shown, *([DUMMY] if DUMMY in study.found else [])]
+    found = {model: cs_curve(*(study.of(model)[name].to_numpy() for name in ("y", "predicted"))) for model in models}
+    series = [
+        Series(CURVE, curve.tolist(), PLAIN if model == DUMMY else study.style(model), marked=model != DUMMY)
+        for model, curve in found.items()
+    ]
+    keys = (*study.keys, *([plain_key("dummy")] if DUMMY in models else []))
+    plot = lines(
+        series, Axis("years off, at most", 0, CURVE[-1], whole=True), Axis("share of images", 0, 1, percent=True)
+    )
+    half = int(np.argmax(found[study.shown[0]] >= 0.5))
+    caption = "What share of ages is at most so many years off (CS@k): the higher a line, the better."
+    if half:
+        caption += f" Half of those of {study.name(study.shown[0])} are at most {half} off."
+    return Block("How many are near enough?", caption, keys=keys, plots=(plot,), narrow=True)
+
+
 def _more(study: Study, *, plots: tuple[Plot, ...] = (), tables: tuple[Table, ...] = ()) -> Block | None:
     """The same of the heads that are not the best of their backbones."""
     return Block(f"Other heads ({len(study.others)})", plots=plots, tables=tables) if plots or tables else None
 
 
 def _counts(study: Study, models: Sequence[Model]) -> dict[Model, Counts]:
-    return {model: confusion(of_model(study.rows, model), len(study.task.classes)) for model in models}
+    return {model: confusion(one_of_each(study.of(model)), len(study.task.classes)) for model in models}
 
 
 def _confusion(study: Study) -> Block | None:
@@ -127,47 +138,8 @@ def _groups_off(study: Study) -> Block | None:
     return Block("Age groups off", caption, tables=(table,), narrow=True)
 
 
-def _by_age(study: Study) -> Block | None:
-    """Error by age, where the manifest has ages."""
-    if "age" not in study.rows or study.rows["age"].isna().all():
-        return None
-    step = age_step(study.rows.drop_duplicates("image_id")["age"], enough=plots.FEW)
-    errors = mean_error(study.rows, age_bin(study.rows["age"], step))
-    best = study.shown[0]
-    least = plots.least_rows(errors)
-
-    def years(low: float) -> str:
-        return f"{low:.0f}–{low + step - 1:.0f}"
-
-    own = errors.mean[best].where(errors.n >= least).to_numpy()
-    at = int(np.nanargmax(own))
-    caption = (
-        f"Of the bins with {least} rows or more, {study.name(best)} errs most at ages {years(errors.n.index[at])}: "
-        f"{study.measure} {study.error(own[at])} of {errors.n.iloc[at]:,} rows. The others are among the numbers."
-    )
-    drawn = {model: study.style(model) for model in study.shown}
-    plot = plots.by_age(errors, drawn, step=step, y_label=study.measure, percent=study.task.kind == "class")
-    numbers = Block("Numbers", tables=(tables.errors_table(study, errors, models=study.ranked, named=years),))
-    return Block("Error by age", caption, keys=_keys(study, study.shown), plots=(plot,), more=numbers, narrow=True)
-
-
-def _by_trait(study: Study) -> Block | None:
-    """Error by gender and ethnicity, where the manifest has them."""
-    made = []
-    for trait in TRAITS:
-        if trait in study.rows and study.rows[trait].notna().any():
-            errors = mean_error(study.rows, study.rows[trait])
-            models = [*study.shown, *([DUMMY] if DUMMY in study.ranked else [])]
-            made.append(tables.errors_table(study, errors, models=models, by=trait))
-    if not made:
-        return None
-    measure = f"{study.measure[0].upper()}{study.measure[1:]}"
-    caption = f"{measure} among the n rows of each group, as they are labelled: less is better."
-    return Block("Error by gender and ethnicity", caption, tables=tuple(made), narrow=True)
-
-
-def _training(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
-    """Loss and metric by round, of the heads that are trained in rounds."""
+def _training(study: Study, cells: pd.DataFrame) -> Block | None:
+    """Loss and metric by round, of the heads that are trained in rounds, folded away."""
     task = study.task
     courses = {}
     for model in study.ranked:
@@ -176,7 +148,7 @@ def _training(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
         if len(history):
             courses[model] = curves(history)
     if not courses:
-        return ()
+        return None
     caption = (
         "Lines are means over the nets of all folds, the ground behind them is their range. Each net keeps the weights "
         "of its best validation round. Rows are trained on with dropout, so their loss may lie above the other."
@@ -184,15 +156,19 @@ def _training(study: Study, cells: pd.DataFrame) -> tuple[Block, ...]:
     metric = COLUMNS[task.metrics[0]][0]
     loss = _course_plots(study, courses, ["train_loss", "valid_loss"])
     figures = _course_plots(study, courses, [f"{task.name} {task.metrics[0]}"])
-    return Block("Loss by round", caption, plots=loss), Block(
-        f"{metric} by round", "Of the validation rows.", plots=figures
-    )
+    drawn = [plot for pair in zip(_titled(loss, "loss"), _titled(figures, metric), strict=True) for plot in pair]
+    return Block("", more=Block(f"Loss and {metric} by round of training", caption, plots=tuple(drawn)))
+
+
+def _titled(drawn: Sequence[Plot], what: str) -> list[Plot]:
+    """Plots that say what they show beside whose."""
+    return [replace(plot, title=f"{plot.title}: {what}") for plot in drawn]
 
 
 def _course_plots(study: Study, courses: Mapping[Model, pd.DataFrame], names: Sequence[str]) -> tuple[Plot, ...]:
     """A plot per model of what bears these names, all of one height."""
     shown = {model: course[course["name"].isin(names)] for model, course in courses.items()}
-    ends = plots.spread([value for course in shown.values() for value in (course["low"].min(), course["high"].max())])
+    ends = canvas.spread([value for course in shown.values() for value in (course["low"].min(), course["high"].max())])
     percent = study.task.kind == "class" and names != ["train_loss", "valid_loss"]
     return tuple(
         plots.curve(course, title=study.name(model), ends=ends, percent=percent) for model, course in shown.items()

@@ -18,13 +18,13 @@ PAGE, MARKDOWN = "report.html", "report.md"
 def write_report(folder: Path, comparison: Comparison, data: Dataset, run: Run, *, pictures: bool = False) -> None:
     """Write PAGE and MARKDOWN into a folder.
 
-    The page names the images of the worst mistakes, so its owner alone may read it; the Markdown names none.
+    Its owner alone may read the page; the Markdown names no image.
 
     Parameters
     ----------
-    pictures : whether the page also shows them.
+    pictures : whether the page shows the images of the worst mistakes, by their names.
     """
-    report = report_of(comparison, data, run, picture=thumbnail if pictures else lambda path: "")
+    report = report_of(comparison, data, run, picture=thumbnail if pictures else None)
     write_text(folder / PAGE, render_page(report), mode=PRIVATE)
     write_text(folder / MARKDOWN, render_markdown(report))
 

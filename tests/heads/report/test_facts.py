@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from data.labels import AGE_GROUPS, parse_age_groups
 from heads import metrics
-from heads.compare import TEST
+from heads.cell import TEST
 from heads.report.facts import (
+    Estimate,
     age_bin,
     age_groups_off,
     age_step,
-    best_of_each,
+    by_people,
     confusion,
     curves,
     first_metric,
@@ -21,6 +22,7 @@ from heads.report.facts import (
     groups_off,
     mean_error,
     mix_ups,
+    one_of_each,
     per_class,
     ranking,
     rows_of,
@@ -48,27 +50,22 @@ def test_goodness_knows_which_way_a_metric_is_better(metric, better, worse):
     assert goodness(metric, better) > goodness(metric, worse)
 
 
-def test_models_are_ranked_by_the_mean_of_their_folds_and_the_dummy_with_them():
-    results = comparison_of(
+def test_models_are_ranked_by_their_first_metric_and_the_dummy_with_them():
+    comparison = comparison_of(
         predicted(AGE, DUMMY, [10, 20], [15, 15]),
         predicted(AGE, LINEAR, [10, 20], [10, 32]),
         predicted(AGE, NET, [10, 20], [11, 23]),
         tasks=[AGE],
-    ).results
-    assert ranking(results, AGE) == [NET, DUMMY, LINEAR]
-    assert first_metric(results, AGE)[NET] == (2, pytest.approx(2**0.5), 2)
+    )
+    found = first_metric(comparison.figures, AGE)
+    assert ranking(found, AGE) == [NET, DUMMY, LINEAR]
+    assert (found[NET].value, found[NET].n) == (2, 2)
+    assert found[NET].low < 2 < found[NET].high
 
 
 def test_model_without_a_figure_comes_last():
-    results = comparison_of(
-        predicted(GENDER, NET, [0, 1], [1, 0]), predicted(GENDER, LINEAR, [0, 1], [0, 1]), tasks=[GENDER]
-    )
-    results = results.results.assign(value=lambda r: r["value"].where(r["head"] == "dense"))
-    assert ranking(results, GENDER) == [NET, LINEAR]
-
-
-def test_best_head_of_each_backbone_stands_for_it():
-    assert best_of_each([("b", "x"), ("a", "x"), DUMMY, ("a", "y"), ("b", "y")]) == [("b", "x"), ("a", "x")]
+    found = {NET: Estimate(np.nan, np.nan, np.nan, 0), LINEAR: Estimate(0.5, 0.4, 0.6, 9)}
+    assert ranking(found, GENDER) == [LINEAR, NET]
 
 
 # ---- errors
@@ -113,6 +110,68 @@ def test_ages_are_binned_by_completed_years():
 def test_bins_of_ages_are_as_narrow_as_the_rows_allow(rows_per_year, step):
     ages = pd.Series(np.linspace(0, 79.9, round(80 * rows_per_year)))
     assert age_step(ages, enough=20) == step
+
+
+def test_bias_is_the_mean_of_predicted_less_true():
+    found = rows(AGE, (NET, [30, 40, 50], [31, 38, 50]))
+    assert mean_error(found, pd.Series(["a", "a", "b"]), of="off").mean[NET].to_dict() == {"a": -0.5, "b": 0}
+
+
+# ---- several seeds
+
+
+def seeds(*said) -> pd.DataFrame:
+    """Rows of one model trained from several seeds, in the order of what they said of ages 30 and 40."""
+    parts = [predicted(AGE, NET, [30, 40], of, seed=seed) for seed, of in enumerate(said, start=5)]
+    frame = rows_with_ids(pd.DataFrame({"gender": ["male", "female"], "kept": ["0", "1"]}))
+    return rows_of(pd.concat(parts), AGE, frame)
+
+
+def test_errors_are_averaged_over_seeds_and_images_counted_once():
+    errors = mean_error(seeds([31, 40], [33, 40]), pd.Series("all", index=range(4)))
+    assert errors.mean[NET]["all"] == 1
+    assert errors.n["all"] == 2
+
+
+def test_where_images_are_counted_the_first_seed_speaks():
+    found = one_of_each(seeds([31, 40], [33, 40]))
+    assert found["predicted"].tolist() == [31, 40]
+    assert worst(seeds([31, 40], [99, 40]), AGE, NET, 9)["predicted"].tolist() == [31]
+
+
+# ---- people
+
+
+def crowd() -> pd.DataFrame:
+    """Rows of one model from two seeds: 30 men off by 2 and 4 years, 20 women off by 1, 10 unknown off by 9."""
+    y = np.full(60, 30.0)
+    off = [np.repeat(years, [30, 20, 10]) for years in ([2.0, 1.0, 9.0], [4.0, 1.0, 9.0])]
+    said = [predicted(AGE, NET, y, y + of, seed=seed) for seed, of in enumerate(off)]
+    gender = np.repeat(np.array(["male", "female", None], dtype=object), [30, 20, 10])
+    frame = rows_with_ids(pd.DataFrame({"gender": gender, "kept": [str(i) for i in range(60)]}))
+    return rows_of(pd.concat(said), AGE, frame.assign(age=y))
+
+
+def test_metric_by_people_is_the_mean_over_seeds_of_each_group():
+    found = by_people(crowd(), AGE, AGE_GROUPS["ten"]).set_index(["trait", "group"])
+    assert found["value"].round(6).to_dict() == {
+        ("gender", "female"): 1,
+        ("gender", "male"): 3,
+        ("age group", "Adult"): pytest.approx((30 * 3 + 20 + 90) / 60),
+    }
+    assert found["n"].to_dict()["gender", "male"] == 30
+
+
+def test_crossings_are_named_by_both_traits_and_tiny_ones_have_no_figure():
+    rows = crowd()
+    rows.loc[rows["image_id"].isin([str(i) for i in range(12)]), "age"] = 70.0
+    found = by_people(rows, AGE, AGE_GROUPS["ten"], crossed=True).set_index(["trait", "group"])["value"]
+    crossed = found["gender, age group"]
+    assert {group: bool(np.isnan(value)) for group, value in crossed.items()} == {
+        "female, Adult": False,
+        "male, Adult": True,
+        "male, Senior": True,
+    }
 
 
 # ---- age groups

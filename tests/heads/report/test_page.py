@@ -20,6 +20,7 @@ from tests.cli import ROOT
 from tests.heads.report.small import AGE, comparison_of, dataset_of, facts_of, people, predicted, run_of, whole
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;{{ 7 * 7 }}"
+SECTIONS = 12
 VOID = {"meta", "img", "path", "br", "link", "input", "wbr"}
 
 
@@ -76,7 +77,7 @@ def test_every_element_is_closed_and_ids_are_unique():
 def test_contents_lead_to_every_section():
     found = Page(page_of())
     assert [a["href"] for a in found.all("a")] == [f"#{section['id']}" for section in found.all("section")]
-    assert len(found.all("section")) == 8
+    assert len(found.all("section")) == SECTIONS
 
 
 def test_nothing_is_fetched_and_nothing_runs():
@@ -169,7 +170,8 @@ def test_page_is_small_whatever_the_number_of_rows(n):
 def test_one_task_one_backbone_and_four_people_make_a_page():
     comparison = comparison_of(predicted(AGE, ("net", "dense"), [1, 50, 99, 7], [2, 49, 98, 7]), tasks=[AGE])
     found = Page(render_page(report_of(comparison, dataset_of(people(4)), run_of([AGE]), picture=lambda path: "")))
-    assert [section["id"] for section in found.all("section")] == ["results", "task-1", "cost", "mistakes", "repeat"]
+    ids = ["results", "task-1", "calibration", "cost", "mistakes", "repeat"]
+    assert [section["id"] for section in found.all("section")] == ids
 
 
 # ---- in a browser
@@ -226,7 +228,7 @@ LONG = "a-backbone-with-a-name-that-somebody-thought-was-a-good-idea-at-the-time
 @pytest.mark.parametrize("net", ["net", LONG], ids=["short", "long"])
 def test_page_fits_the_window_with_all_its_sections(tmp_path, width, net):
     inner, scrolled, sections, outside, letters = seen(tmp_path, page_of(net=net), width)
-    assert (inner, scrolled, sections, outside) == (width, width, 8, 0)
+    assert (inner, scrolled, sections, outside) == (width, width, SECTIONS, 0)
     assert letters >= 9
 
 

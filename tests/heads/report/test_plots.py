@@ -4,12 +4,10 @@ import re
 
 import numpy as np
 import pandas as pd
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from heads.report.canvas import SQUARE
 from heads.report.facts import Errors, curves
-from heads.report.plots import DEPTHS, FEW, HANDFUL, Point, Scale, by_age, cost, curve, density, key, least_rows, spread
+from heads.report.plots import DEPTHS, EDGE, FEW, HANDFUL, Point, by_age, cost, curve, density, dots, least_rows
 from tests.heads.report.small import HISTORY, NET
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -25,40 +23,6 @@ def points_of(plot, look: str) -> list[tuple[float, float]]:
 def squares(plot, depth: int) -> int:
     (path,) = [shape.path for shape in plot.shapes if shape.look == f"cell d{depth}"]
     return path.count("M")
-
-
-def test_scale_puts_the_ends_at_the_ends_and_the_middle_between():
-    scale = Scale(0, 50, 100, 0)
-    assert [scale(value) for value in (0, 25, 50)] == [100, 50, 0]
-    assert Scale(1, 100, 0, 10, log=True)(10) == 5
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_ticks_are_round_ordered_and_within_the_scale(low, length):
-    scale = Scale(low, low + length, 0, 100)
-    values = [value for value, _ in scale.ticks()]
-    assert 3 <= len(values) <= 8
-    assert values == sorted(set(values))
-    assert all(low - 1e-6 * length <= value <= low + length * (1 + 1e-6) for value in values)
-
-
-def test_ticks_are_written_as_people_write_them():
-    assert [text for _, text in Scale(0, 100, 0, 1).ticks()] == ["0", "20", "40", "60", "80", "100"]
-    assert [text for _, text in Scale(0.84, 0.92, 0, 1).ticks(percent=True)] == ["84%", "86%", "88%", "90%", "92%"]
-    assert [text for _, text in Scale(3, 60, 0, 1, log=True).ticks()] == ["5", "10", "20", "50"]
-
-
-def test_rounds_are_counted_in_whole_numbers():
-    assert [text for _, text in Scale(1, 15, 0, 1, whole=True).ticks()] == ["5", "10", "15"]
-    assert [text for _, text in Scale(1, 2, 0, 1, whole=True).ticks()] == ["1", "2"]
-
-
-def test_spread_holds_all_values_with_room_and_is_never_empty():
-    assert spread([1, 2, np.nan]) == (pytest.approx(0.92), pytest.approx(2.08))
-    assert spread([1, 2], zero=True)[0] == 0
-    for values in ([], [5, 5], [0, 0], [np.nan]):
-        low, high = spread(values)
-        assert low < high
 
 
 def test_density_counts_rows_and_is_darkest_where_most_are():
@@ -150,5 +114,19 @@ def test_cheaper_stands_further_left_and_shares_are_per_cent():
     assert any(label.text == "80%" for label in plot.labels)
 
 
-def test_every_model_has_its_own_mark():
-    assert len({key("x", style).shapes[1].path for style in range(6)}) == 6
+def test_bias_below_nothing_stands_below_its_line():
+    plot = by_age(errors_of([1.0, -3.0], [FEW, FEW]), {NET: 0}, step=5, y_label="bias", signed=True)
+    (guide,) = [shape.path for shape in plot.shapes if shape.look == "guide"]
+    zero = float(NUMBER.findall(guide)[1])
+    (_, above), (_, below) = points_of(plot, "line s0")
+    assert above < zero < below
+
+
+def test_map_puts_rows_where_they_are_and_leaves_out_those_without_a_colour():
+    places = np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
+    plot = dots(places, np.array([0, 1, -1]), ["a0", "a1"], title="net", what="age")
+    assert {shape.look: shape.path for shape in plot.shapes} == {
+        "speck a0": f"M{EDGE} {SQUARE - EDGE}h0",
+        "speck a1": f"M{SQUARE - EDGE} {EDGE}h0",
+    }
+    assert plot.about == "net: a map of 2 embeddings by age"

@@ -1,5 +1,7 @@
 """How a task's models are ordered, named and shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,14 @@ def study():
 def test_best_head_of_each_backbone_is_shown_random_weights_last_and_the_others_are_folded_away(study):
     assert study.ranked == [A, A_LINEAR, B, DUMMY]
     assert (study.shown, study.others) == ([B, A], [A_LINEAR])
+
+
+def test_head_of_a_backbone_is_chosen_by_validation_rows_whatever_it_is_worth_on_test_rows():
+    said = {A: [11, 21], A_LINEAR: [12, 22]}
+    comparison = comparison_of(*(predicted(AGE, model, [10, 20], of) for model, of in said.items()), tasks=[AGE])
+    turned = comparison.cells.assign(validation=[2.0, 1.0])
+    (found,) = studies_of(replace(comparison, cells=turned), dataset_of(people()), run_of([AGE], [A[0]]))
+    assert (found.shown, found.others) == ([A_LINEAR], [A])
 
 
 def test_name_of_a_seeded_backbone_is_marked(study):

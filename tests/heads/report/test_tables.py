@@ -1,5 +1,7 @@
 """Frames to words: every field, to the character."""
 
+import re
+
 from data.labels import AGE_GROUPS
 from heads.report.facts import confusion, mean_error, mix_ups
 from heads.report.study import studies_of
@@ -51,26 +53,29 @@ def ages(*said):
     comparison = comparison_of(
         predicted(AGE, DUMMY, [10, 20], [15, 15]), *(predicted(AGE, m, [10, 20], s) for m, s in said), tasks=[AGE]
     )
-    return results_table(comparison.results, comparison.cells, AGE, run_of([AGE], ["net", "other"]))
+    return results_table(comparison.figures, comparison.cells, AGE, run_of([AGE], ["net", "other"]))
 
 
-def test_results_have_every_metric_and_cost_with_the_spread_over_folds():
+def test_results_have_every_metric_and_cost_with_its_interval():
     table = ages((NET, [11, 23]))
     assert table.header == (
         *("backbone", "head", "MAE", "CS@5", "bias", "balanced MAE"),
         *("train s", "embed ms", "dim", "MB"),
     )
     assert texts(table)[1] == [
-        *("net", "dense", "2.00 ± 1.41", "100.0% ± 0.0%", "+2.00 ± 1.41", "2.00 ± 1.41"),
+        *("net", "dense", "2.00", "100.0%", "+2.00", "2.00"),
         *("1.5", "5.0", "12", "1.0"),
     ]
     assert texts(table)[0][-3:] == ["-", "-", "-"]
+    mae, shares, *_ = (cell.note for cell in table.rows[1].cells[2:])
+    assert re.fullmatch(r"-?\d+\.\d\d to \d+\.\d\d", mae)
+    assert shares == "100.0 to 100.0%"
     assert [row.muted for row in table.rows] == [True, False]
 
 
 def test_best_of_each_column_is_marked_and_never_the_dummy():
     table = ages((NET, [12, 22]), (OTHER, [10, 14]))
-    assert best(table) == [[], ["2.00 ± 0.00", "100.0% ± 0.0%", "+2.00 ± 0.00", "2.00 ± 0.00"], []]
+    assert best(table) == [[], ["2.00", "100.0%", "+2.00", "2.00"], []]
 
 
 def test_equal_figures_are_both_the_best():
@@ -84,7 +89,7 @@ def test_a_single_model_is_not_called_the_best():
 def test_seeded_backbone_is_marked_in_its_name_and_by_a_badge():
     comparison = comparison_of(predicted(AGE, ("net seeded:0", "dense"), [10, 20], [11, 23]), tasks=[AGE])
     run = run_of([AGE], backbones={"net seeded:0": facts_of("net seeded:0", seeded=True)})
-    for table in (results_table(comparison.results, comparison.cells, AGE, run), backbones_table(run)):
+    for table in (results_table(comparison.figures, comparison.cells, AGE, run), backbones_table(run)):
         (row,) = table.rows
         assert (row.cells[0].text, row.cells[0].badge) == ("net seeded:0 †", SEEDED_BADGE)
 
@@ -96,7 +101,7 @@ def test_random_weights_are_never_the_best_of_a_column():
 
     def best(*, seeded: bool) -> list[str]:
         backbones = {"net": facts_of("net", seeded=seeded), "lucky seeded:0": facts_of("lucky", seeded=True)}
-        table = results_table(comparison.results, comparison.cells, AGE, run_of([AGE], backbones=backbones))
+        table = results_table(comparison.figures, comparison.cells, AGE, run_of([AGE], backbones=backbones))
         return [row.cells[1].text + " " + row.cells[0].text for row in table.rows if row.cells[2].best]
 
     assert best(seeded=False) == ["dense net"]

@@ -19,12 +19,18 @@ def with_faces(tmp_path, draw_image):
     return comparison, replace(data, rows=replace(data.rows, frame=frame)), run
 
 
-def test_page_names_images_for_its_owner_alone_and_markdown_names_none(tmp_path):
+def test_images_are_named_only_with_pictures_on_a_page_for_its_owner_alone(tmp_path):
     comparison, data, run = whole()
     frame = data.rows.frame.assign(image_id=[f"face-{i}" for i in range(24)])
     renamed = comparison.predictions["image_id"].map(lambda name: f"face-{name}")
-    comparison = replace(comparison, predictions=comparison.predictions.assign(image_id=renamed))
-    write_report(tmp_path, comparison, replace(data, rows=replace(data.rows, frame=frame)), run)
+    leakage = comparison.leakage.conflicts.assign(image_id="face-0", other_id="face-1")
+    leakage = replace(comparison.leakage, conflicts=leakage)
+    comparison = replace(comparison, predictions=comparison.predictions.assign(image_id=renamed), leakage=leakage)
+    split = replace(data.split, ids=frame["image_id"].to_numpy(object))
+    data = replace(data, rows=replace(data.rows, frame=frame), split=split)
+    write_report(tmp_path, comparison, data, run)
+    assert "face-" not in (tmp_path / PAGE).read_text("utf-8")
+    write_report(tmp_path, comparison, data, run, pictures=True)
     assert "face-" in (tmp_path / PAGE).read_text("utf-8")
     assert stat.S_IMODE((tmp_path / PAGE).stat().st_mode) == 0o600
     assert "face-" not in (tmp_path / MARKDOWN).read_text("utf-8")
