@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from heads.compare import Comparison
     from heads.dataset import AnySpec, Dataset, Rows
     from heads.report.run import Run
+    from heads.robustness import Load
     from heads.tasks import Task
 
 
@@ -370,7 +371,7 @@ def _task_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--no-leakage", is_flag=True, help="Leave out what a plain random split would make of the best heads.")
 @click.option("--test", "test_path", type=_PATH, help="Another manifest, in the same store, to test on as well.")
-@click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, not only their names.")
+@click.option("--pictures", is_flag=True, help="Show the worst mistakes in report.html, which else names no image.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder for report.html, results.csv and the rest.")
 @_task_options
 def compare(
@@ -393,8 +394,8 @@ def compare(
     frequent class: a head must beat it. Finished parts are kept in OUTPUT, so a stopped comparison is continued by the
     same command.
 
-    OUTPUT then holds report.html (open it in a browser; it names the images of the worst mistakes) and report.md, which
-    names none, figures.csv, verdicts.csv, leakage.csv, results.csv (fold by fold), summary.json, split.csv and more.
+    OUTPUT then holds report.html (open it in a browser), report.md, figures.csv, verdicts.csv, leakage.csv,
+    results.csv (fold by fold), summary.json, split.csv and more.
 
     \b
     Examples:
@@ -424,10 +425,11 @@ def compare(
     cells = cells_of(specs, heads, tasks)
     seeds = range(options["seed"], options["seed"] + n_seeds)
     leakage = not no_leakage and options["rule"] != "random"
+    load = _backbone_loader(specs, names, options) if n_images else None
     with _progress("training", "cell", total=len(cells)) as on_progress:
         comparison = run(cells, data, output, seeds=seeds, leakage=leakage, on_progress=on_progress)
-    if n_images:
-        comparison = _with_robustness(comparison, cells, data, names, options, most=n_images)
+    if load:
+        comparison = _with_robustness(comparison, cells, data, load, most=n_images, seed=options["seed"])
     backbones = backbone_facts(store, specs)
     if split_before(output) not in (None, data.split.hash):
         click.echo(f"the results in {output} were of other rows or another split: these take their place")
@@ -447,26 +449,28 @@ def compare(
     click.echo(f"{output / PAGE} shows more" + (", and faces: keep it as you keep the pictures" if pictures else ""))
 
 
+def _backbone_loader(specs: "list[AnySpec]", names: tuple[str, ...], options: dict[str, Any]) -> "Load":
+    """What starts the backbones again; those that cannot be started are said before anything is trained."""
+    from embedder.resolve import with_weights
+    from heads.robustness import loader, require_loadable
+
+    load = loader(with_weights(names, options["weights"]))
+    require_loadable(specs, load)
+    return load
+
+
 def _with_robustness(
-    comparison: "Comparison",
-    cells: "list[Cell]",
-    data: "Dataset",
-    names: tuple[str, ...],
-    options: dict[str, Any],
-    *,
-    most: int,
+    comparison: "Comparison", cells: "list[Cell]", data: "Dataset", load: "Load", *, most: int, seed: int
 ) -> "Comparison":
     """Add what becomes of the best heads on corrupted images."""
     import dataclasses
 
-    from embedder.resolve import with_weights
     from heads.compare import chosen_cells
-    from heads.robustness import loader, measure_robustness
+    from heads.robustness import measure_robustness
 
     chosen = chosen_cells(cells, comparison.best_heads)
-    load = loader(with_weights(names, options["weights"]))
     with _progress("corrupting", "img") as on_progress:
-        found = measure_robustness(chosen, data, load, most=most, seed=options["seed"], on_progress=on_progress)
+        found = measure_robustness(chosen, data, load, most=most, seed=seed, on_progress=on_progress)
     return dataclasses.replace(comparison, robustness=found)
 
 

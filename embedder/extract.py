@@ -131,7 +131,10 @@ def extract(
     blocks = (engine or InProcess(backbones)).run(todo, {print_: each.settled for print_, each in held.items()})
     try:
         for block in blocks:
-            committer.take(*job.note(block))
+            # in this order: whenever an interrupt comes, what is said to be done will be committed
+            committer.add_rows(job.new_rows(block))
+            committer.add_files(job.note(block.images))
+            committer.commit_if_due()
             on_progress(len(block.images))
     except KeyboardInterrupt:
         job.report.interrupted = True
@@ -196,8 +199,8 @@ class _Job:
     def _content(self, position: int) -> bytes:
         return self._sha256[position : position + 1].tobytes()  # of a single one NumPy would strip zero bytes
 
-    def note(self, block: Block) -> tuple[dict[str, Embedded], list[File]]:
-        """Give each image of a block its status, and return what is to be committed: rows, and files."""
+    def new_rows(self, block: Block) -> dict[str, Embedded]:
+        """What is new in a block, by fingerprint."""
         if all(image.sha256 is None for image in block.images):
             self._changes.require_source()
         new = {}
@@ -205,7 +208,11 @@ class _Job:
             new[print_] = _to_write(embedded, self._held[print_])
             self.report.embedded[print_] += len(new[print_].vectors)
             self.report.infer_seconds[print_] = self.report.infer_seconds.get(print_, 0.0) + embedded.seconds
-        return new, [file for image in block.images for file in self._note_image(image)]
+        return new
+
+    def note(self, images: Sequence[Image]) -> list[File]:
+        """Give images whose rows are known their statuses; return the files that the store does not have so."""
+        return [file for image in images for file in self._note_image(image)]
 
     def _note_image(self, image: Image) -> list[File]:
         """Note what became of an image; return its file if the store does not have it so."""
@@ -296,12 +303,18 @@ class _Committer:
         self._patience = FIRST_SECONDS
         self.seconds = 0.0
 
-    def take(self, rows: dict[str, Embedded], files: list[File]) -> None:
-        """Add to what waits; commit it at SHARD_ROWS, SHARD_BYTES or its age, whichever comes first."""
+    def add_rows(self, rows: dict[str, Embedded]) -> None:
+        """Keep rows for the next commit."""
         for print_, embedded in rows.items():
             if embedded.outcomes:
                 self._rows[print_].append(embedded)
-        self._files += files  # after the rows: an interrupt between the two only has these files read again
+
+    def add_files(self, files: list[File]) -> None:
+        """Keep files for the next commit; their rows have been added before."""
+        self._files += files
+
+    def commit_if_due(self) -> None:
+        """Commit what waits at SHARD_ROWS, SHARD_BYTES or its age, whichever comes first."""
         size = sum(each.vectors.nbytes for waiting in self._rows.values() for each in waiting)
         most = max(sum(len(each.outcomes) for each in waiting) for waiting in self._rows.values())
         age = time.monotonic() - self._committed

@@ -22,6 +22,8 @@ ADULT = 14  # years; an infant's gender cannot be seen, so it is reported for th
 FROM_ADULT = f"_from_{ADULT}"  # follows the name of a metric of these alone
 DUMMY = ("-", "dummy")
 
+BIASED = ("ece",)  # gaps between shares, which resampling makes larger: the interval would lie above the figure
+UNKNOWN = (float("nan"), float("nan"))
 FIGURES = ["task", "backbone", "head", "metric", "value", "low", "high", "n"]
 VERDICTS = [
     *("task", "metric", "first_backbone", "first_head", "second_backbone", "second_head"),
@@ -85,7 +87,7 @@ def judge(tasks: Sequence[Task], predictions: pd.DataFrame, groups: pd.Series, a
             adults = pooled.select((ages.reindex(pooled.ids) >= ADULT).to_numpy())
             parts.append(({m + FROM_ADULT: own for m, own in _all_metrics(task, adults).items()}, len(set(adults.ids))))
         figures += [
-            (task.name, *model, metric, figure.value, *figure.interval, n)
+            (task.name, *model, metric, figure.value, *(UNKNOWN if metric in BIASED else figure.interval), n)
             for part, n in parts
             for metric, by_model in part.items()
             for model, figure in by_model.items()

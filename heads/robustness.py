@@ -14,7 +14,7 @@ from embedder.preprocess import ImageRejected, Picture, decode, read_file
 from embedder.resolve import recall_backbone, split_name
 from embedder.spec import EmbeddingSpec
 from heads.cell import Cell, fit_folds
-from heads.dataset import Dataset, parts_of, side_by_side
+from heads.dataset import AnySpec, Dataset, parts_of, side_by_side
 from heads.metrics import Array
 from heads.tasks import Task
 
@@ -111,6 +111,22 @@ def _read(path: str) -> Picture:
 def _flat(vectors: NDArray[np.generic]) -> NDArray[np.generic]:
     """(rows, versions, *dim) to (rows x versions, *dim)."""
     return vectors.reshape(-1, *vectors.shape[2:])
+
+
+def require_loadable(specs: Sequence[AnySpec], load: Load) -> None:
+    """Start every backbone once, before anything is trained in vain.
+
+    Raises
+    ------
+    BackboneError : one cannot be started.
+    """
+    for part in {part.fingerprint: part for spec in specs for part in parts_of(spec)}.values():
+        try:
+            load(part).close()
+        except BackboneError as error:
+            raise BackboneError(
+                f"corrupted images are embedded anew, so {part.name} must be loadable: {error}"
+            ) from None
 
 
 def loader(names: Sequence[str]) -> Load:

@@ -253,6 +253,24 @@ def test_interrupt_during_a_commit_loses_nothing(images, store, monkeypatch):
     assert len(store.rows(report_fingerprint())) == report.embedded[report_fingerprint()] + 1  # and the unreadable one
 
 
+@pytest.mark.parametrize(("step", "kept"), [("new_rows", 0), ("note", 11)])
+def test_interrupt_between_two_steps_claims_nothing_that_is_not_kept(images, store, monkeypatch, step, kept):
+    original = getattr(extract_module._Job, step)
+
+    def interrupted(*args):
+        original(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract_module._Job, step, interrupted)
+    report = extract(images, [fake_backbone()], store)
+    rows = store.rows(report_fingerprint()) if kept else []
+    assert len(rows) == kept
+    assert report.interrupted
+    assert report.statuses.get("ok", 0) == (11 if kept else 0)  # ten contents, one of them twice
+    monkeypatch.undo()
+    assert extract(images, [fake_backbone()], store).statuses == {"ok": 11, "unreadable": 1}
+
+
 @pytest.mark.parametrize("error", [BackboneError("its process was killed"), MemoryError()])
 def test_backbone_that_fails_midway_keeps_what_is_done(images, store, monkeypatch, error):
     monkeypatch.setattr(engine_module, "BLOCK_PER_CORE", 1)

@@ -12,7 +12,7 @@ from heads import robustness
 from heads.cell import Cell, fit_folds
 from heads.dataset import Concatenation
 from heads.metrics import mae
-from heads.robustness import ROBUSTNESS, loader, measure_robustness
+from heads.robustness import ROBUSTNESS, loader, measure_robustness, require_loadable
 from tests.fakes import fake_backbone, write_mean_colour_onnx
 
 
@@ -77,3 +77,9 @@ def test_backbone_is_the_one_of_the_names_that_gives_such_embeddings(tmp_path):
 def test_backbone_that_nobody_can_start_is_refused():
     with pytest.raises(BackboneError):
         loader([])(fake_backbone().spec)
+
+
+def test_backbone_that_cannot_be_started_is_said_before_anything_is_trained():
+    spec = fake_backbone(name="mine").spec
+    with pytest.raises(BackboneError, match="corrupted images are embedded anew, so mine must be loadable: unknown"):
+        require_loadable([spec], loader(["Dlib"]))
