@@ -147,7 +147,7 @@ def test_verdict_after_correction_may_take_back_what_one_comparison_showed():
     assert "no difference can be shown after correction for the number of comparisons" in verdict("A", "B", gap, p=0.12)
 
 
-@pytest.mark.parametrize("metric", ["bias", "ece"])
+@pytest.mark.parametrize("metric", ["bias", "coverage"])
 def test_metric_without_better_and_worse_has_no_verdict(metric):
     with pytest.raises(HeadError, match="tells better from worse"):
         verdict("A", "B", Difference(metric, 1, 0.5, 1.5, 0.01, seeds=3))
