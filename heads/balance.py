@@ -105,7 +105,8 @@ class Balance:
 
         Parameters
         ----------
-        ages : array-like of shape (n,), years, NaN where unknown; None if there are none.
+        ages : array-like of shape (n,), years, of which the completed ones count, NaN where unknown; None if there are
+            none.
         labels : array-like of shape (n,), of one task.
 
         Returns
@@ -120,7 +121,8 @@ class Balance:
         if self.needs_ages and ages is None:
             raise BalanceError(f"expected ages, for {self}; found none in the manifest.\nAdd the column age.")
         by_age = replace(self, weighting="none")
-        weights = by_age.weigh_folds(np.full(len(values), np.nan) if ages is None else ages, split)
+        years = np.full(len(values), np.nan) if ages is None else np.floor(np.asarray(ages, dtype=np.float64))
+        weights = by_age.weigh_folds(years, split)
         for own in weights:
             stays = own > 0
             own[stays] = Balance(weighting=self.weighting).weigh(values[stays])

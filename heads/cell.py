@@ -214,7 +214,9 @@ def training_weights(cell: Cell, data: Dataset) -> Floats | None:
             f'expected weights for one task; found {len(cell.tasks)}, which head "{cell.head}" learns from the same '
             "rows.\nLeave --balance or the head out."
         )
-    return balance.weigh_training(data.rows.frame.get("age"), data.rows.labels[cell.tasks[0].name], data.split)
+    labels = data.rows.labels[cell.tasks[0].name]
+    labels = np.floor(labels) if cell.tasks[0].kind == "age" else labels
+    return balance.weigh_training(data.rows.frame.get("age"), labels, data.split)
 
 
 def outcome_of(cell: Cell, fitted: Fitted, data: Dataset, *, seed: int = 0) -> Outcome:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from heads.cell import TEST, Cell, Outcome, finish
+from heads.cell import TEST, Cell, Outcome, finish, training_weights
 from heads.cka import linear_cka
 from heads.dataset import Concatenation, Dataset, Rows
 from heads.figures import ADULT, DUMMY, FIGURES, FROM_ADULT, VERDICTS, judge
@@ -122,6 +122,8 @@ def compare(
     leakage : whether to train the best head of each backbone and task, by validation rows, under a random split too.
     on_progress : called with 1 after each cell.
     """
+    for cell in cells:
+        training_weights(cell, data)  # what cannot be is refused before anything is trained
     kept = folder / "cells"
     kept.mkdir(parents=True, exist_ok=True)
     outcomes: list[tuple[Cell, Outcome]] = []

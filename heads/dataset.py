@@ -24,6 +24,8 @@ from heads.audit import find_near_copies
 from heads.balance import Balance
 from heads.tasks import Task
 
+_TRAINED_ON = {"sha256": "with the bytes of an image trained on", "subject_id": "of a subject trained on"}
+
 
 @dataclass(frozen=True)
 class Concatenation:
@@ -183,7 +185,8 @@ def join(
 ) -> Rows:
     """Join a manifest to its embeddings by content, never by row order.
 
-    Rows that a backbone lacks are dropped for all of them; so are those whose bytes are among the rows `trained_on`.
+    Rows that a backbone lacks are dropped for all of them; so are those whose bytes or subjects are among the rows
+    `trained_on`.
 
     Raises
     ------
@@ -192,11 +195,13 @@ def join(
     frame = manifest.frame.assign(sha256=_contents(manifest.frame, store))
     dropped = {}
     if trained_on is not None:
-        known = frame["sha256"].isin(set(trained_on.frame["sha256"]))
-        frame, dropped["with the bytes of an image trained on"] = (
-            frame[~known].reset_index(drop=True),
-            int(known.sum()),
-        )
+        for column, what in (
+            ("sha256", "with the bytes of an image trained on"),
+            ("subject_id", "of people trained on"),
+        ):
+            if column in frame and column in trained_on.frame:
+                known = frame[column].isin(set(trained_on.frame[column].dropna()))
+                frame, dropped[what] = frame[~known].reset_index(drop=True), int(known.sum())
     backbones = {part.fingerprint: part for spec in specs for part in parts_of(spec)}
     found = {fingerprint: store.read(fingerprint, frame["sha256"]) for fingerprint in backbones}
     for fingerprint, backbone in backbones.items():

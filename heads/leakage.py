@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data.split import Split
+from data.split import Split, strata_of
 from heads.audit import find_conflicts, find_near_copies, nearest_training_rows
 from heads.cell import TEST, Cell, finish
-from heads.dataset import AnySpec, Dataset, SplitPlan, split_rows
+from heads.dataset import AnySpec, Dataset
 from heads.tasks import METRICS, Task
 
 
@@ -21,8 +21,8 @@ class Leakage:
     Attributes
     ----------
     rule : of the grouped split, in words.
-    figures : DataFrame with task, backbone, head, metric, grouped, random: the same head on the same rows under both
-        splits, all test rows pooled, first seed.
+    figures : DataFrame with task, backbone, head, metric, grouped, random: the same head under both splits, of
+        equal sizes, all test rows pooled, first seed.
     near : DataFrame with backbone, split ("grouped" or "random"), share (of test rows whose nearest training row is a
         near copy: `heads.audit.Neighbours`), median (similarity, cosine).
     nearest : DataFrame with backbone, split, similarity: of each test row to its nearest training row.
@@ -63,10 +63,17 @@ def measure_leakage(
 
 
 def random_split(data: Dataset) -> Split:
-    """Split the rows of a dataset into as many folds, one by one, so that copies fall apart; once, whatever repeats."""
-    split = data.split
-    plan = SplitPlan(rule="random", folds=max(split.n_folds // split.repeats, 1), seed=split.seed or 0)
-    return split_rows(data.rows.frame, {}, plan)
+    """Exchange the roles of a split among single rows of a stratum, so that copies fall apart and all sizes stay.
+
+    Of several repeats it is the first.
+    """
+    split, rng = data.split, np.random.default_rng(data.split.seed or 0)
+    roles = split.roles[:, : split.n_folds // split.repeats].copy()
+    strata = strata_of(data.rows.frame)
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        roles[rows] = roles[rng.permutation(rows)]
+    return Split(split.ids, split.ids, roles, "single rows, copies apart; sizes as of the split beside it", split.seed)
 
 
 def _pooled(task: Task, predictions: pd.DataFrame) -> dict[str, float]:

@@ -92,8 +92,9 @@ def _by_confidence(y: Array, signed: Array) -> Array:
     """What ECE is made of, (n, 2 bins): how much surer than right each row was, in its bin, and rows of each bin."""
     used = min(BINS, len(y))
     starts = np.arange(used) * len(y) // used
-    bins = np.empty(len(y), dtype=np.int64)
-    bins[np.argsort(np.abs(signed), kind="stable")] = np.searchsorted(starts, np.arange(len(y)), side="right") - 1
+    ordered = np.sort(np.abs(signed))
+    first = np.searchsorted(ordered, np.abs(signed))  # rows that are equally sure share a bin, whatever their order
+    bins = np.searchsorted(starts, first, side="right") - 1
     own = bins[:, None] == np.arange(used)
     return np.hstack([own * ((signed > 0) - np.abs(signed))[:, None], own])
 

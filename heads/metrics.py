@@ -139,7 +139,7 @@ def calibration_curve(y: Array, proba: Probabilities, *, bins: int = BINS) -> tu
     """How often the likeliest class is right, by how likely it was said to be.
 
     Bins hold equally many rows, to within one: most predictions are near certain, so of bins equally wide most would
-    be empty. Where there are fewer rows than bins, each row is a bin.
+    be empty. Where there are fewer rows than bins, each row is a bin; rows that are equally sure share one.
 
     Returns
     -------
@@ -147,12 +147,12 @@ def calibration_curve(y: Array, proba: Probabilities, *, bins: int = BINS) -> tu
     n : rows of each bin, int64.
     """
     confidence = proba.max(axis=1).astype(np.float64)
-    order = np.argsort(confidence, kind="stable")
-    hits = (proba.argmax(axis=1) == y)[order]
+    hits = proba.argmax(axis=1) == y
     used = min(bins, len(y))
     starts = np.arange(used) * len(y) // used
-    n = np.diff(starts, append=len(y))
-    said, right = np.add.reduceat(np.stack([confidence[order], hits]), starts, axis=1) / n
+    first = np.searchsorted(np.sort(confidence), confidence)
+    _, own, n = np.unique(np.searchsorted(starts, first, side="right"), return_inverse=True, return_counts=True)
+    said, right = (np.bincount(own, weights=values) / n for values in (confidence, hits))
     return said, right, n
 
 

@@ -64,9 +64,21 @@ class PeerHead(FoldwiseHead):
         for model in self._estimators(train.y):
             model.fit(Z, train.y, **self._weight(model, train.weight))
             if self.task.kind == "class" and not hasattr(model, "predict_proba"):
-                model = CalibratedClassifierCV(FrozenEstimator(model)).fit(projection(valid.X), valid.y)
+                model = self._with_probabilities(model, projection(valid.X), valid.y)
             peers.append(Peer(self.task, projection, model, features))
         return peers
+
+    def _with_probabilities(self, model: Any, Z: Floats, y: NDArray[np.float64]) -> Any:
+        """Platt scaling on validation rows."""
+        missing = set(model.classes_) - set(y)
+        try:
+            return CalibratedClassifierCV(FrozenEstimator(model)).fit(Z, y)
+        except (ValueError, IndexError):
+            of = f"none of {len(missing)} of them" if missing else "too few of some"
+            raise HeadError(
+                f"expected validation rows of every class, to give {type(model).__name__} probabilities; found {of}.\n"
+                "Give more rows or fewer folds, or leave the head out."
+            ) from None
 
     def _weight(self, model: Any, weight: NDArray[np.float64]) -> dict[str, Any]:
         """What `fit` is given beside the rows; nothing where all of them count alike."""

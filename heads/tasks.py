@@ -126,7 +126,10 @@ class Task:
         """Decode a net's output, (n, classes) or (n,), to values as in `y`: expected age, likeliest class, number."""
         if self.kind == "age" and output.ndim == 2:  # of a regression it is the age itself
             return expected_value(output, np.array(self.classes, dtype=np.float64))
-        return (output.argmax(axis=1) if self.kind == "class" else output).astype(np.float64)
+        if self.kind == "class":
+            return output.argmax(axis=1).astype(np.float64)
+        values = output.astype(np.float64)  # nobody is younger or older than the ages that are learned
+        return np.clip(values, self.classes[0], self.classes[-1]) if self.kind == "age" else values
 
     def decode(self, output: NDArray[np.floating]) -> pd.DataFrame:
         """Turn a net's output, (n, classes) or (n,), into n rows of `columns`: class names with their probability."""

@@ -56,7 +56,7 @@ def difference(first: Figure, second: Figure) -> Difference:
     resampled = first.resampled.mean(axis=1) - second.resampled.mean(axis=1)
     error, freedom = standard_error(resampled, [first.by_seed, second.by_seed], first.groups)
     half = error * t.ppf((1 + LEVEL) / 2, freedom)
-    p = float(2 * t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
+    p = float(2 * t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0 or np.isnan(error))
     seeds = min(len(first.by_seed), len(second.by_seed))
     return Difference(first.metric, value, float(value - half), float(value + half), p, seeds)
 
@@ -113,6 +113,8 @@ def verdict(first: str, second: str, found: Difference, *, p: float | None = Non
     if not sign:
         raise HeadError(f"expected a metric that tells better from worse; found {found.metric}.\nChoose another.")
     share = MEASURES[found.metric].share
+    if np.isnan(found.low):
+        return f"{first} and {second}: nothing can be said, as all test rows are of one group"
     if found.p < 1 - LEVEL and (p is None or p < 1 - LEVEL):
         turn = sign * np.sign(found.value)  # say it from the better one's side
         better, worse = (first, second) if turn > 0 else (second, first)

@@ -1,6 +1,6 @@
 """Study: one task's predictions with the order, the names and the looks of its models."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,7 +24,7 @@ class Study:
     task : whose.
     rows : of `rows_of`.
     found : the first metric of every model, best first, the dummy as any other.
-    chosen : the best head of each backbone, by validation rows.
+    chosen : the best head of each backbone, best first: both by validation rows, so that no test row chooses.
     figures : of the `Comparison`, this task's.
     run : what is said beside the figures.
     """
@@ -32,7 +32,7 @@ class Study:
     task: Task
     rows: pd.DataFrame
     found: Mapping[Model, Estimate]
-    chosen: Collection[Model]
+    chosen: Sequence[Model]
     figures: pd.DataFrame
     run: Run
 
@@ -44,7 +44,7 @@ class Study:
     @property
     def shown(self) -> list[Model]:
         """The best head of each backbone, best first: what plots show at once. Random weights come last."""
-        own = [model for model in self.ranked if model in self.chosen]
+        own = [model for model in self.chosen if model in self.found]
         return sorted(own, key=lambda model: self.run.is_seeded(model[0]))
 
     @property
@@ -96,7 +96,7 @@ def studies_of(comparison: Comparison, data: Dataset, run: Run) -> list[Study]:
     for task in run.tasks:
         found = first_metric(comparison.figures, task)
         ranked = {model: found[model] for model in ranking(found, task)}
-        chosen = {*best[best["task"] == task.name][MODEL].itertuples(index=False, name=None)}
+        chosen = [*best[best["task"] == task.name][MODEL].itertuples(index=False, name=None)]
         figures = comparison.figures[comparison.figures["task"] == task.name]
         studies.append(Study(task, rows_of(comparison.predictions, task, frame), ranked, chosen, figures, run))
     return studies

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.split import TRAIN, make_holdout
+from data.split import TRAIN, Split, make_holdout
 from heads.balance import WEIGHTINGS, Balance, BalanceError
 
 AGES = np.repeat([0.0, 1.0, 25.0, 60.0], [400, 300, 90, 10])
@@ -92,3 +92,13 @@ def test_a_report_can_say_what_was_done() -> None:
     balance = Balance(window=(21, 75), cap=200, capped=(25,), weighting="lds")
     assert str(balance) == "only 21 to 75, at most 200 rows of 25, lds weights"
     assert str(Balance()) == "training rows as they are"
+
+
+def test_completed_years_are_what_is_capped_and_windowed() -> None:
+    ages = np.array([25.1, 25.2, 25.9, 40.0, 75.5, 76.0])
+    ids = np.array(list("abcdef"), dtype=object)
+    split = Split(ids, ids, np.full((6, 1), TRAIN, dtype=np.int8), "all train")
+    capped = Balance(cap=1, capped=(25,)).weigh_training(ages, np.zeros(6), split)
+    assert (capped[0, :3] > 0).sum() == 1
+    windowed = Balance(window=(21, 75)).weigh_training(ages, np.zeros(6), split)
+    assert (windowed[0] > 0).tolist() == [True, True, True, True, True, False]

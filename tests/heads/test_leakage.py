@@ -74,3 +74,5 @@ def test_random_split_has_as_many_folds_of_one_repeat_and_groups_nothing(found, 
     split = random_split(Dataset(found.data.rows, Split(given.ids, given.groups, roles, "made up", 3, repeats)))
     assert (split.n_folds, split.seed, split.repeats) == (wanted, 3, 1)
     assert len(set(split.groups)) == 2 * PEOPLE
+    for fold in range(wanted):
+        assert np.bincount(split.roles[:, fold]).tolist() == np.bincount(roles[:, fold]).tolist()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from heads import metrics
+from heads.measures import MEASURES
 
 number = st.floats(-100, 100, allow_subnormal=False)
 pairs_of_numbers = st.lists(st.tuples(number, number), min_size=2, max_size=30)
@@ -163,3 +164,12 @@ def test_calibration_error_is_small_for_honest_probabilities_and_large_for_overc
     sharp = proba**3 / (proba**3).sum(axis=1, keepdims=True)
     assert metrics.ece(y, proba) < 0.02
     assert metrics.ece(y, sharp) > 0.1
+
+
+def test_rows_that_are_equally_sure_share_a_bin_whatever_their_order():
+    proba = np.tile([0.5, 0.5], (1000, 1))
+    sorted_labels = np.repeat([0.0, 1.0], 500)
+    assert metrics.ece(sorted_labels, proba) == 0
+    signed = np.where(sorted_labels == 0, 0.5, -0.5)
+    terms = MEASURES["ece"].terms(sorted_labels, signed)
+    assert MEASURES["ece"].value(terms.sum(axis=0)) == 0

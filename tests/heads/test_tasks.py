@@ -168,3 +168,8 @@ def test_tasks_that_would_predict_one_column_twice_are_refused(frame):
     frame = frame.assign(gender=genders, gender_proba=range(len(frame)))
     with pytest.raises(TaskError, match="found gender_proba twice"):
         make_tasks(["gender", "gender_proba"], frame, kinds={"gender_proba": "number"})
+
+
+def test_age_of_a_regression_stays_within_the_ages_learned():
+    age = Task("age", "age", "age", tuple(range(10, 61)))
+    assert age.point(np.array([-7.0, 30.5, 99.0])).tolist() == [10, 30.5, 60]

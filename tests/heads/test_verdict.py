@@ -151,3 +151,12 @@ def test_verdict_after_correction_may_take_back_what_one_comparison_showed():
 def test_metric_without_better_and_worse_has_no_verdict(metric):
     with pytest.raises(HeadError, match="tells better from worse"):
         verdict("A", "B", Difference(metric, 1, 0.5, 1.5, 0.01, seeds=3))
+
+
+def test_nothing_is_said_of_test_rows_that_are_all_of_one_group():
+    y = np.linspace(20, 60, 50)
+    one = np.zeros(50, int)
+    worse, better = (measure(["mae"], y, y + off, one)["mae"] for off in (5.0, 1.0))
+    found = difference(worse, better)
+    assert found.p == 1
+    assert verdict("A", "B", found) == "A and B: nothing can be said, as all test rows are of one group"

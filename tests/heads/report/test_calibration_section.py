@@ -61,7 +61,7 @@ def test_classes_have_a_curve_and_their_calibration_error():
     (plot,) = block.plots
     assert plot.title == "gender"
     assert "guide" in [shape.look for shape in plot.shapes]
-    assert [cell.text for cell in block.tables[0].rows[0].cells] == ["net, dense", "5.0%"]
+    assert [cell.text for cell in block.tables[0].rows[0].cells] == ["net, dense", "0.0%"]
 
 
 def test_numbers_have_no_certainty_and_rows_without_any_leave_the_section_empty():
