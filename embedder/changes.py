@@ -47,12 +47,14 @@ class Changes:
         """Sizes and mtimes of all images, (n,) each; -1 where there are none, which reading will explain."""
         if "mtime_ns" in self._images:
             return self._images["size"].to_numpy(np.int64), self._images["mtime_ns"].to_numpy(np.int64)
+        found = np.empty((len(self._paths), 2), np.int64)
         if any(map(is_remote, self._paths)):
             with ThreadPoolExecutor(REMOTE_READERS) as threads:
-                found = [*threads.map(_look, self._paths)]
+                found[:] = [*threads.map(_look, self._paths)]
         else:
-            found = [*map(_look, self._paths)]
-        sizes, times = np.array(found, np.int64).reshape(-1, 2).T
+            for position, path in enumerate(self._paths):
+                found[position] = _look(path)
+        sizes, times = found.T
         return sizes, times
 
     def is_recorded(self, image: Image) -> bool:

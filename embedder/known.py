@@ -177,7 +177,7 @@ def digests(hashes: Iterable[str]) -> Hashes:
 
 
 def _unhexed(texts: Iterable[str], dtype: str) -> Hashes:
-    return np.frombuffer(binascii.unhexlify("".join(texts)), dtype)
+    return np.fromiter(map(binascii.unhexlify, texts), dtype)
 
 
 def find(ordered: Hashes, wanted: Hashes) -> NDArray[np.int64]:
