@@ -1,14 +1,14 @@
 """Dense heads in Keras 3: one net per task, or one trunk for all tasks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
-from heads.base import Fold, fold_seeds, fold_weights, pad_weight, stack_validation
-from heads.estimator import OneTaskHead, fitted_net
+from heads.base import Fold, fold_weights, pad_weight, stack_validation
+from heads.estimator import OneTaskHead, clones_of, fitted_net
 from heads.net import Net
 from heads.recipe import Recipe
 from heads.stack import Labelled, train_stack
@@ -48,38 +48,10 @@ class DenseHead(OneTaskHead):
         self.recipe = recipe
         self.seed = seed
 
-    def fit(
-        self,
-        X: NDArray[Any],
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        X_valid: NDArray[Any] | None = None,
-        y_valid: ArrayLike | None = None,
-    ) -> "DenseHead":
-        """Train on rows (n, ...) and labels (n,), NaN where one is missing; stop early by the validation rows.
-
-        Raises
-        ------
-        HeadError : without validation rows, or without labels.
-        """
-        valid = None if y_valid is None else {self.task.name: y_valid}
-        rows, labels, fold = stack_validation(X, {self.task.name: y}, X_valid, valid)
-        weight = pad_weight(sample_weight, len(rows))
-        return _fit_folds([self], Labelled(rows, (self.task,), labels), [fold], weight)[0]
-
-    def fit_folds(
-        self,
-        X: NDArray[Any],
-        y: ArrayLike,
-        folds: Sequence[Fold],
-        *,
-        seeds: Sequence[int] | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> list["DenseHead"]:
-        """Fit one clone per fold and seed, all at once; see `Head.fit_folds`."""
-        data = Labelled(X, (self.task,), {self.task.name: np.asarray(y, dtype=np.float64)})
-        return _fit_folds(_clones(self, seeds, len(folds)), data, folds, sample_weight)
+    def _fit_all(
+        self, heads: Sequence["DenseHead"], X: NDArray[Any], y: Floats, folds: Sequence[Fold], weights: Floats
+    ) -> None:
+        _train(heads, Labelled(X, (self.task,), {self.task.name: y}), folds, weights)
 
 
 class SharedDenseHead(BaseEstimator):
@@ -119,8 +91,9 @@ class SharedDenseHead(BaseEstimator):
     ) -> "SharedDenseHead":
         """Train on rows (n, ...) and a dict of task name to labels (n,), as `DenseHead.fit`."""
         rows, labels, fold = stack_validation(X, y, X_valid, y_valid)
-        weight = pad_weight(sample_weight, len(rows))
-        return _fit_folds([self], Labelled(rows, self.tasks, labels), [fold], weight)[0]
+        weights = fold_weights(pad_weight(sample_weight, len(rows)), 1, len(rows))
+        _train([self], Labelled(rows, self.tasks, labels), [fold], weights)
+        return self
 
     def fit_folds(
         self,
@@ -133,7 +106,9 @@ class SharedDenseHead(BaseEstimator):
     ) -> list["SharedDenseHead"]:
         """Fit one clone per fold and seed, all at once; y is a dict of task name to labels of all rows, (n,)."""
         data = Labelled(X, self.tasks, {task.name: np.asarray(y[task.name], dtype=np.float64) for task in self.tasks})
-        return _fit_folds(_clones(self, seeds, len(folds)), data, folds, sample_weight)
+        heads = clones_of(self, seeds, len(folds))
+        _train(heads, data, folds, fold_weights(sample_weight, len(folds), len(X)))
+        return heads
 
     def predict(self, X: NDArray[Any]) -> dict[str, Floats]:
         """Predict all tasks: rows (n, ...) to a dict of task name to values as in y, (n,), float64."""
@@ -146,20 +121,10 @@ class SharedDenseHead(BaseEstimator):
         return {name: output for name, output in outputs.items() if output.ndim == 2}
 
 
-AnyDense = TypeVar("AnyDense", DenseHead, SharedDenseHead)
-
-
-def _clones(head: AnyDense, seeds: Sequence[int] | None, n_folds: int) -> list[AnyDense]:
-    """An unfitted head per fold."""
-    return [clone(head).set_params(seed=seed) for seed in fold_seeds(seeds, head.seed, n_folds)]
-
-
-def _fit_folds(
-    heads: list[AnyDense], data: Labelled, folds: Sequence[Fold], sample_weight: ArrayLike | None
-) -> list[AnyDense]:
+def _train(
+    heads: Sequence[DenseHead | SharedDenseHead], data: Labelled, folds: Sequence[Fold], weights: Floats
+) -> None:
     """Train the head of each fold in place."""
-    weights = fold_weights(sample_weight, len(folds), len(data.X))
     trained = train_stack(data, folds, weights, recipe=heads[0].recipe, seeds=[head.seed for head in heads])
     for head, (net, history, seconds) in zip(heads, trained, strict=True):
         head.net_, head.history_, head.seconds_ = net, history, seconds
-    return heads

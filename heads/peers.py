@@ -5,6 +5,7 @@ trained on, and the rest could only be stored as code.
 """
 
 import importlib
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +89,9 @@ class PeerHead(FoldwiseHead):
             raise HeadError(f"expected no weights, of which {type(model).__name__} knows nothing; found some.")
         return {"sample_weight": weight}
 
+    @abstractmethod
     def _estimators(self, y: NDArray[np.float64]) -> Sequence[Any]:
         """Make what there is to choose from for labels y."""
-        raise NotImplementedError
 
 
 class SVMHead(PeerHead):

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from numpy.typing import NDArray
 
-from heads.base import Fold, fold_seeds, fold_weights, pad_weight, stack_validation, validation_loss
+from heads.base import Fold, validation_loss
 from heads.dense import DenseHead
 from heads.estimator import OneTaskHead
 from heads.net import Net
@@ -79,41 +78,10 @@ class SearchedHead(OneTaskHead):
         self.trials = trials
         self.seed = seed
 
-    def fit(
-        self,
-        X: NDArray[Any],
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        X_valid: NDArray[Any] | None = None,
-        y_valid: ArrayLike | None = None,
-    ) -> "SearchedHead":
-        """Search with rows (n, ...) and labels (n,); the validation rows judge.
-
-        Raises
-        ------
-        HeadError : without validation rows, or without labels.
-        """
-        name = self.task.name
-        rows, labels, fold = stack_validation(X, {name: y}, X_valid, None if y_valid is None else {name: y_valid})
-        weights = fold_weights(pad_weight(sample_weight, len(rows)), 1, len(rows))
-        _Search(self, rows, labels[name], [fold], weights).run([self])
-        return self
-
-    def fit_folds(
-        self,
-        X: NDArray[Any],
-        y: ArrayLike,
-        folds: Sequence[Fold],
-        *,
-        seeds: Sequence[int] | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> list["SearchedHead"]:
-        """Search for each fold, all at once; see `Head.fit_folds`."""
-        heads = [clone(self).set_params(seed=seed) for seed in fold_seeds(seeds, self.seed, len(folds))]
-        weights = fold_weights(sample_weight, len(folds), len(X))
-        _Search(self, X, np.asarray(y, dtype=np.float64), folds, weights).run(heads)
-        return heads
+    def _fit_all(
+        self, heads: Sequence["SearchedHead"], X: NDArray[Any], y: Floats, folds: Sequence[Fold], weights: Floats
+    ) -> None:
+        _Search(self, X, y, folds, weights).run(heads)
 
 
 class _Search:
