@@ -68,10 +68,6 @@ class Split:
         """Number of folds, of all repeats together."""
         return self.roles.shape[1]
 
-    def repeat_of(self, fold: int) -> int:
-        """Which repeat a fold belongs to, from 0."""
-        return fold * self.repeats // self.n_folds
-
     @property
     def hash(self) -> str:
         r"""SHA-256, hexadecimal, of `id NUL roles newline` for each row in the order of ids, roles a digit per fold.

@@ -23,7 +23,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
-from heads.base import Fold
 from heads.metrics import Array, Probabilities, nll
 from heads.net import HeadError
 from heads.tasks import Task
@@ -161,31 +160,6 @@ def from_dict(fields: dict[str, Any]) -> Calibration:
 def to_dict(calibration: Calibration) -> dict[str, Any]:
     """Say everything in what JSON can hold."""
     return asdict(calibration)
-
-
-def calibrate_folds(
-    task: Task,
-    y: Array,
-    folds: Sequence[Fold],
-    outputs: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]],
-    *,
-    level: float = LEVEL,
-) -> NDArray[np.floating]:
-    """Calibrate each fold's test rows by what its validation rows taught.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,), of all rows.
-    outputs : each fold's net on its validation rows, and on its test rows.
-
-    Returns
-    -------
-    ndarray of shape (n, 2) with intervals of ages, or (n, classes) with probabilities; NaN for rows that no fold tests.
-    """
-    calibrated = np.full((len(y), 2 if task.kind == "age" else task.n_outputs), np.nan)
-    for (_, valid, test), (learned_on, applied_to) in zip(folds, outputs, strict=True):
-        calibrated[test] = calibrate(task, y[valid], learned_on, level=level)(task, applied_to)
-    return calibrated
 
 
 def coverage_table(y: Array, bounds: Array, traits: pd.DataFrame, *, level: float = LEVEL) -> pd.DataFrame:

@@ -74,7 +74,8 @@ def leakage_lines(leakage: Leakage) -> Iterator[str]:
             f"{shares['random']:.1%} of test rows, {shares['grouped']:.1%} as they were split"
         )
     if len(leakage.conflicts):
-        yield f"{len(leakage.conflicts):,} pairs of near copies have labels that cannot both be right: conflicts.csv"
+        pairs = "1 pair" if len(leakage.conflicts) == 1 else f"{len(leakage.conflicts):,} pairs"
+        yield f"near copies with labels that cannot both be right: {pairs}, in conflicts.csv"
 
 
 def robustness_lines(robustness: pd.DataFrame) -> Iterator[str]:

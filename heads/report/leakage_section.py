@@ -109,7 +109,8 @@ def _conflicts(conflicts: pd.DataFrame, data: Dataset, picture: Callable[[str], 
     counts = conflicts["differs"].str.split(", ").explode().value_counts()
     rows = tuple(Row(plain(str(label), f"{n:,}")) for label, n in counts.items())
     caption = (
-        f"{len(conflicts):,} pairs of near copies have labels of which one must be wrong: no head can be right on both."
+        f"Near copies with labels of which one must be wrong: {len(conflicts):,} "
+        f"{'pair' if len(conflicts) == 1 else 'pairs'}. No head can be right on both."
     )
     faces = () if picture is None else _faces(conflicts.drop_duplicates("image_id").head(SHOWN), data, picture)
     return Block(title, caption, tables=(Table("", ("label", "pairs"), rows),), faces=faces)

@@ -13,7 +13,6 @@ from heads.calibrate import (
     Intervals,
     Temperature,
     calibrate,
-    calibrate_folds,
     coverage_table,
     from_dict,
     risk_coverage,
@@ -207,24 +206,6 @@ def test_calibration_that_makes_no_sense_is_refused(fields):
 
 
 # ---- measured on test rows
-
-
-def test_each_fold_is_calibrated_by_its_own_validation_rows_alone():
-    y, proba = ages(400)
-    rows = np.arange(400)
-    folds = [(rows[300:], rows[:100], rows[100:200]), (rows[300:], rows[200:300], rows[100:100])]
-    outputs = [(proba[valid], proba[test]) for _, valid, test in folds]
-    bounds = calibrate_folds(AGE, y, folds, outputs)
-    expected = calibrate(AGE, y[:100], proba[:100])(AGE, proba[100:200])
-    np.testing.assert_allclose(bounds[100:200], expected)
-    assert np.isnan(np.delete(bounds, rows[100:200], axis=0)).all()
-
-
-def test_probabilities_of_folds_are_calibrated_too():
-    y, proba = classes(300, temperature=3)
-    rows = np.arange(300)
-    found = calibrate_folds(COLOUR, y, [(rows[:0], rows[:200], rows[200:])], [(proba[:200], proba[200:])])
-    np.testing.assert_allclose(found[200:], calibrate(COLOUR, y[:200], proba[:200])(COLOUR, proba[200:]))
 
 
 def test_coverage_is_counted_in_all_and_by_group_with_its_binomial_interval():
