@@ -11,10 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.files import sha256_of_file
+from embedder.faces.face import Face
+from embedder.faces.templates import align
 from embedder.preprocess import DECODE, Picture, crop
 from embedder.resolve import resolve_backbone
 from embedder.seeded import seeded_weights
-from embedder.spec import BACKBONES, L2_NORMALIZED, MIRRORED, SEEDED, BackboneSpec, EmbeddingSpec
+from embedder.spec import (
+    BACKBONES,
+    L2_NORMALIZED,
+    MIRRORED,
+    SEEDED,
+    BackboneSpec,
+    EmbeddingSpec,
+    split_alignment,
+)
 
 
 class Runtime(Protocol):
@@ -45,6 +55,12 @@ class Backbone:
     def crop(self, picture: Picture) -> Picture:
         """One picture (height, width, 3) uint8 RGB, any size, to what the network sees: (h, w[, 3]) uint8."""
         return crop(picture, self.spec.input_size, how=self.spec.crop)
+
+    def crop_face(self, picture: Picture, face: Face) -> Picture:
+        """One face in a picture to what the network sees: aligned as its spec says, then cropped."""
+        template, margin = split_alignment(self.spec.alignment)
+        aligned = align(picture, face, template, side=max(self.spec.input_size), margin=margin)
+        return self.crop(aligned)
 
     def embed(self, faces: Sequence[Picture]) -> NDArray[Any]:
         """Embed pictures.
@@ -104,8 +120,9 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
         after commas. Those of an ONNX file overrule its sidecar: `model.onnx,channel_order=RGB,normalization=ArcFace`.
         A network of deepface takes `normalization`, `channel_order`, and `weights`: a file (.onnx or .h5) in place of
         the one in deepface's folder, or `seeded:SEED` for a dry run on weights drawn at random.
-        Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle, and `flip=yes`
-        for the mean of its embedding and its mirror image's.
+        Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle, or the template
+        that faces are aligned to, with its `margin` in percent and the `detector` that finds them; and `flip=yes` for
+        the mean of its embedding and its mirror image's.
     cores : how many to use; all that this process may use by default.
 
     Raises
@@ -133,8 +150,12 @@ def _display_name(spec: BackboneSpec) -> str:
     """A name that tells settings of one backbone apart in a table."""
     words = [spec.name]
     words += [] if spec.seed is None else [f"{SEEDED}{spec.seed}"]
-    words += [f"crop {spec.view['crop']}%"] if "crop" in spec.view else []
-    words += ["mirrored"] if "flip" in spec.view else []
+    view = spec.view
+    crop = view.get("crop", "")
+    words += [f"crop {crop}%" if crop.isdecimal() else crop] if crop else []
+    words += [f"margin {view['margin']}%"] if "margin" in view else []
+    words += [view["detector"]] if "detector" in view else []
+    words += ["mirrored"] if "flip" in view else []
     return " ".join(words)
 
 
@@ -146,8 +167,8 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
         channel_order=spec.channel_order,
         normalization=spec.normalization,
         layer=spec.layer,
-        detector="none",
-        alignment="none",
+        detector=spec.detector,
+        alignment=spec.alignment,
         crop=spec.crop,
         decode=DECODE,
         precision=spec.precision,

@@ -20,23 +20,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BackboneError
-from data.remote import is_remote
+from data.remote import Place, is_remote
 from embedder.backbone import Backbone, load_backbone, usable_cores
-from embedder.known import OK, Contents, Outcome
-from embedder.preprocess import ImageRejected, Picture, decode, read_file
+from embedder.faces.face import Face
+from embedder.faces.finder import FOUND, Finder, FinderSettings, load_finder
+from embedder.faces.known import KnownFaces
+from embedder.faces.table import Rows
+from embedder.faces.templates import AlignmentError
+from embedder.known import OK, Contents, Key, Outcome
+from embedder.preprocess import ImageRejected, Picture, decoded, read_file
 from embedder.processes import exit_of, start_processes
+from embedder.spec import EmbeddingSpec
+from embedder.store import open_store
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
+PHOTOS_PER_CORE = 16  # the same where faces are looked for, which takes longer than all else
 READERS, REMOTE_READERS = 4, 32  # threads, which wait for a disk or for a server most of the time
 CRASHES_IN_A_ROW = 5  # images, after which the machine is to blame
 PARTS = 8  # of a chunk that ended a process: two deaths lead from 64 images to one
 CRASHED = "crashed"  # the status of an image that ends the process which works on it
 
+READ, _ = FOUND  # the status of an image of which something is embedded, or known already
+NOT_ALIGNED: Outcome = ("not_aligned", "the landmarks that were found in it make no face")
+
 # of a face, by whether its vector is finite: a graph that divides by a length of 0 gives NaN for a black picture
 _OUTCOMES = {True: OK, False: ("no_embedding", "the backbone gave no finite numbers for this picture")}
 
 Job = tuple[int, str]  # an image's position in the list, and its path
-Settled = Mapping[str, Contents]  # by fingerprint: what is not to be embedded
+Settled = Mapping[str, Contents]  # by fingerprint, a detector's first: what is not to be embedded, or looked for
 
 
 @dataclass
@@ -45,7 +56,8 @@ class Image:
 
     Attributes
     ----------
-    sha256 : 32 bytes; None where it could not be read, of which `status` and `reason` tell.
+    sha256 : 32 bytes; None where it could not be read.
+    status, reason : why nothing of it was embedded; READ where something was, or is known already.
     size, mtime_ns : of the file as it was read.
     read_seconds, decode_seconds : of one thread.
     """
@@ -54,7 +66,7 @@ class Image:
     size: int = -1
     mtime_ns: int = -1
     sha256: bytes | None = None
-    status: str = "read"
+    status: str = READ
     reason: str = ""
     read_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -62,16 +74,16 @@ class Image:
 
 @dataclass
 class Embedded:
-    """What one backbone made of the contents in a block that were not settled: each once.
+    """What one backbone, or a detector, made of the contents in a block that were not settled: each once.
 
     Attributes
     ----------
-    outcomes : by content, in order.
+    outcomes : by content and face, in order; what keeps a whole image from being embedded stands under face 0.
     vectors : ndarray of shape (k, *dim): one for each of the k outcomes that are ok.
     seconds : that the backbone took.
     """
 
-    outcomes: dict[bytes, Outcome]
+    outcomes: dict[Key, Outcome]
     vectors: NDArray[Any]
     seconds: float = 0.0
 
@@ -83,17 +95,48 @@ class Block:
     images: list[Image]
     embedded: dict[str, Embedded] = field(default_factory=dict)
 
+    def settle(self, settled: Settled) -> None:
+        """Note that its contents are done, for every backbone."""
+        for contents in settled.values():
+            contents.add(image.sha256 for image in self.images if image.sha256 is not None)
+
 
 class Engine(Protocol):
     """Reads and embeds images."""
 
-    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
-        """Every image in some block, in any order. The caller adds what is new in a block to `settled`.
+    def run(
+        self, jobs: Sequence[Job], settled: Settled, known: KnownFaces | None = None
+    ) -> Generator[Block, None, None]:
+        """Every image in some block, in any order. The caller settles a block's contents before it asks for the next.
+
+        Parameters
+        ----------
+        known : faces that were found before, for an engine that has a finder.
 
         Raises
         ------
         BackboneError : a backbone cannot go on.
+        DetectorError : a detector cannot.
         """
+
+
+@dataclass
+class _Prepared:
+    """An image on its way to the backbones.
+
+    Attributes
+    ----------
+    rejected : whether it cannot be decoded, which its status tells.
+    found : rows of a Faces table that were found now, (n, columns); None if nothing was looked for.
+    find_seconds : that it took.
+    crops : by fingerprint, and by the number of the face; in place of one that cannot be had, why.
+    """
+
+    image: Image
+    rejected: bool = False
+    found: Rows | None = None
+    find_seconds: float = 0.0
+    crops: dict[str, dict[int, Picture | Outcome]] = field(default_factory=dict)
 
 
 class InProcess:
@@ -102,20 +145,31 @@ class InProcess:
     Parameters
     ----------
     backbones : those to embed with; what an image's crop needs is asked of them in threads.
+    finder : finds faces in the pictures; without one each picture is a face as it is.
     """
 
-    def __init__(self, backbones: Sequence[Backbone], *, cores: int | None = None) -> None:
+    def __init__(
+        self, backbones: Sequence[Backbone], *, finder: Finder | None = None, cores: int | None = None
+    ) -> None:
         self._backbones = {backbone.spec.fingerprint: backbone for backbone in backbones}
+        self._finder = finder
         self._cores = cores or usable_cores()
         self._warm: set[str] = set()
 
-    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
+    @property
+    def specs(self) -> list[EmbeddingSpec]:
+        """Of what it fills: the finder's first, if there is one, and the backbones'."""
+        return [*([self._finder.spec] if self._finder else []), *(each.spec for each in self._backbones.values())]
+
+    def run(
+        self, jobs: Sequence[Job], settled: Settled, known: KnownFaces | None = None
+    ) -> Generator[Block, None, None]:
         """See `Engine`; blocks come in the order of jobs."""
-        size = BLOCK_PER_CORE * self._cores
+        size = (PHOTOS_PER_CORE if self._finder else BLOCK_PER_CORE) * self._cores
         remote = bool(jobs) and is_remote(jobs[0][1])
         readers = max(REMOTE_READERS if remote else READERS, self._cores)
         threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
-        prepare = functools.partial(self._prepare, settled=settled)
+        prepare = functools.partial(self._prepare, settled=settled, known=known)
         try:
             ahead = [threads.submit(prepare, job) for job in jobs[:size]]
             for start in range(size, len(jobs) + size, size):
@@ -124,62 +178,119 @@ class InProcess:
         finally:
             threads.shutdown(wait=False, cancel_futures=True)  # one may hang for good, on a drive that is gone
 
-    def _prepare(self, job: Job, settled: Settled) -> tuple[Image, dict[str, Picture]]:
-        """Read, hash, decode and crop one image, unless it is settled; crops are by fingerprint."""
+    def _prepare(self, job: Job, settled: Settled, known: KnownFaces | None) -> _Prepared:
+        """Read, hash, decode and crop one image, unless it is settled."""
         position, path = job
-        image, crops = Image(position), {}
+        image = Image(position)
+        prepared = _Prepared(image)
         started = time.perf_counter()
         try:
             found, content = read_file(path)
             image.size, image.mtime_ns = found.st_size, found.st_mtime_ns
             image.sha256 = hashlib.sha256(content).digest()
             image.read_seconds = time.perf_counter() - started
-            missing = [print_ for print_ in self._backbones if image.sha256 not in settled[print_]]
+            missing = [print_ for print_, contents in settled.items() if image.sha256 not in contents]
             if missing:
-                picture = decode(content)
-                crops = {print_: self._backbones[print_].crop(picture) for print_ in missing}
+                with decoded(content) as picture:
+                    self._look(prepared, picture, missing, known)
         except ImageRejected as rejected:
             image.status, image.reason = rejected.status, rejected.reason
-        image.decode_seconds = time.perf_counter() - started - image.read_seconds
-        return image, crops
+            prepared.rejected = True
+        image.decode_seconds = time.perf_counter() - started - image.read_seconds - prepared.find_seconds
+        return prepared
 
-    def _embed(self, prepared: list[tuple[Image, dict[str, Picture]]], settled: Settled) -> Block:
-        block = Block([image for image, _ in prepared])
-        for print_ in self._backbones:
+    def _look(self, prepared: _Prepared, picture: Picture, missing: list[str], known: KnownFaces | None) -> None:
+        """Make what the backbones will see of a picture."""
+        backbones = {print_: self._backbones[print_] for print_ in missing if print_ in self._backbones}
+        if self._finder is None:
+            prepared.crops = {print_: {0: backbone.crop(picture)} for print_, backbone in backbones.items()}
+            return
+        image, rows = prepared.image, None
+        if known and image.sha256 and self._finder.spec.fingerprint not in missing:
+            rows = known.rows_of(image.sha256)
+        if rows is None:
+            started = time.perf_counter()
+            rows = prepared.found = self._finder.find(picture)
+            prepared.find_seconds = time.perf_counter() - started
+        faces, (image.status, image.reason) = self._finder.choose(rows)
+        for print_, backbone in backbones.items():
+            prepared.crops[print_] = {number: _cut(backbone, picture, face) for number, face in faces.items()}
+
+    def _embed(self, prepared: list[_Prepared], settled: Settled) -> Block:
+        block = Block([each.image for each in prepared])
+        for print_, contents in settled.items():
             new = {
-                image.sha256: (image, crops)
-                for image, crops in prepared
-                if image.sha256 is not None and image.sha256 not in settled[print_]
+                each.image.sha256: each
+                for each in prepared
+                if each.image.sha256 is not None and each.image.sha256 not in contents
             }
             if new:
-                block.embedded[print_] = self._embed_new(print_, new)
+                rejected: dict[Key, Outcome] = {
+                    (sha256, 0): (each.image.status, each.image.reason) for sha256, each in new.items() if each.rejected
+                }
+                make = self._embed_new if print_ in self._backbones else self._found_new
+                block.embedded[print_] = make(print_, new, rejected)
         return block
 
-    def _embed_new(self, print_: str, new: dict[bytes, tuple[Image, dict[str, Picture]]]) -> Embedded:
+    def _embed_new(self, print_: str, new: dict[bytes, _Prepared], outcomes: dict[Key, Outcome]) -> Embedded:
         backbone = self._backbones[print_]
         if print_ not in self._warm:  # outside the time that is measured
             backbone.warm_up()
             self._warm.add(print_)
+        crops: dict[Key, Picture] = {}
+        for sha256, each in new.items():
+            for number, crop in each.crops.get(print_, {}).items():
+                if isinstance(crop, tuple):
+                    outcomes[sha256, number] = crop
+                else:
+                    crops[sha256, number] = crop
         started = time.perf_counter()
-        vectors = backbone.embed([crops[print_] for _, crops in new.values() if print_ in crops])
+        vectors = backbone.embed([*crops.values()])
         seconds = time.perf_counter() - started
         finite = np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
-        of_faces = iter(finite)
-        outcomes = {
-            sha256: _OUTCOMES[bool(next(of_faces))] if print_ in crops else (image.status, image.reason)
-            for sha256, (image, crops) in new.items()
-        }
+        outcomes |= {key: _OUTCOMES[bool(fine)] for key, fine in zip(crops, finite, strict=True)}
         return Embedded(outcomes, vectors[finite], seconds)
+
+    @staticmethod
+    def _found_new(print_: str, new: dict[bytes, _Prepared], outcomes: dict[Key, Outcome]) -> Embedded:
+        """What the finder found, as a Faces table keeps it."""
+        rows: list[Rows] = []
+        for sha256, each in new.items():
+            if each.found is not None and len(each.found):
+                outcomes |= {(sha256, number): OK for number in range(1, len(each.found) + 1)}
+                rows.append(each.found)
+            else:
+                outcomes[sha256, 0] = each.image.status, each.image.reason
+        seconds = sum(each.find_seconds for each in new.values())
+        return Embedded(outcomes, np.concatenate(rows) if rows else np.empty((0, 0), np.float32), seconds)
+
+
+def _cut(backbone: Backbone, picture: Picture, face: Face) -> Picture | Outcome:
+    try:
+        return backbone.crop_face(picture, face)
+    except AlignmentError:
+        return NOT_ALIGNED
 
 
 @dataclass(frozen=True)
 class _Order:
-    """What a worker process is told with each chunk: which backbones, on how many cores, what is settled."""
+    """What a worker process is told with each chunk.
+
+    Attributes
+    ----------
+    names, finder : as `Workers` has them.
+    fingerprints : of the detector, if there is a finder, and of the backbones.
+    cores : how many to use.
+    settled : the folder that says what is settled.
+    known : the store that knows faces.
+    """
 
     names: tuple[str, ...]
+    finder: FinderSettings | None
     fingerprints: tuple[str, ...]
     cores: int
     settled: Path
+    known: Place | None
 
 
 class Workers:
@@ -193,16 +304,23 @@ class Workers:
     names : of the backbones, as `load_backbone` takes them.
     backbones : the same, loaded in this process, where they do not work.
     n : how many processes, at most.
+    finder : as of `InProcess`; it does not work in this process either.
     """
 
-    def __init__(self, names: Sequence[str], backbones: Sequence[Backbone], n: int) -> None:
+    def __init__(
+        self, names: Sequence[str], backbones: Sequence[Backbone], n: int, *, finder: Finder | None = None
+    ) -> None:
         self._names = tuple(names)
-        self._dims = {backbone.spec.fingerprint: backbone.spec.dim for backbone in backbones}
+        specs = [*([finder.spec] if finder else []), *(backbone.spec for backbone in backbones)]
+        self._finder = finder.settings if finder else None
+        self._dims = {spec.fingerprint: spec.dim for spec in specs}
         self._most = n
         self._pool: Any = None
         self._processes = 0  # of the pool
 
-    def run(self, jobs: Sequence[Job], settled: Settled) -> Generator[Block, None, None]:
+    def run(
+        self, jobs: Sequence[Job], settled: Settled, known: KnownFaces | None = None
+    ) -> Generator[Block, None, None]:
         """See `Engine`; blocks come as they are done.
 
         Raises
@@ -212,12 +330,13 @@ class Workers:
         if not jobs:
             return
         cores = max(1, usable_cores() // self._most)
-        size = min(BLOCK_PER_CORE * cores, -(-len(jobs) // (2 * self._most)))
+        size = min((PHOTOS_PER_CORE if self._finder else BLOCK_PER_CORE) * cores, -(-len(jobs) // (2 * self._most)))
         chunks = deque(jobs[start : start + size] for start in range(0, len(jobs), size))
         with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
             for print_, contents in settled.items():
                 contents.save(Path(folder) / f"{print_}.npy")
-            order = _Order(self._names, tuple(self._dims), cores, Path(folder))
+            place_ = known.store.path if known else None
+            order = _Order(self._names, self._finder, tuple(self._dims), cores, Path(folder), place_)
             try:
                 yield from self._without_crashes_in_a_row(self._run(order, chunks))
             finally:
@@ -293,7 +412,8 @@ class Workers:
             return Block([image])
         image.size, image.mtime_ns, image.sha256 = found.st_size, found.st_mtime_ns, hashlib.sha256(content).digest()
         nothing = {print_: np.empty((0, *dim)) for print_, dim in self._dims.items()}
-        return Block([image], {print_: Embedded({image.sha256: outcome}, empty) for print_, empty in nothing.items()})
+        whole: Key = image.sha256, 0
+        return Block([image], {print_: Embedded({whole: outcome}, empty) for print_, empty in nothing.items()})
 
     def _submit(self, order: _Order, chunk: Sequence[Job], *, processes: int) -> "Future[list[Block]]":
         if self._processes != processes:
@@ -338,12 +458,14 @@ class Workers:
 
 
 @functools.lru_cache(maxsize=1)
-def _engine(order: _Order) -> tuple[InProcess, dict[str, Contents], tuple[str, ...]]:
+def _engine(order: _Order) -> tuple[InProcess, dict[str, Contents], KnownFaces | None, tuple[str, ...]]:
     """What a worker process loads once."""
     backbones = [load_backbone(name, cores=order.cores) for name in order.names]
+    finder = load_finder(order.finder) if order.finder else None
     settled = {print_: Contents.load(order.settled / f"{print_}.npy") for print_ in order.fingerprints}
-    engine = InProcess(backbones, cores=order.cores)
-    return engine, settled, tuple(backbone.spec.fingerprint for backbone in backbones)
+    engine = InProcess(backbones, finder=finder, cores=order.cores)
+    known = KnownFaces(open_store(order.known), finder.spec.fingerprint) if finder and order.known else None
+    return engine, settled, known, tuple(spec.fingerprint for spec in engine.specs)
 
 
 def _get_ready(order: _Order) -> tuple[str, ...]:
@@ -353,10 +475,9 @@ def _get_ready(order: _Order) -> tuple[str, ...]:
 
 def _work(order: _Order, chunk: Sequence[Job]) -> list[Block]:
     """Do a chunk in a worker process."""
-    engine, settled, _ = _engine(order)
+    engine, settled, known, _ = _engine(order)
     done = []
-    for block in engine.run(chunk, settled):
-        for print_, embedded in block.embedded.items():
-            settled[print_].add(embedded.outcomes)
+    for block in engine.run(chunk, settled, known):
+        block.settle(settled)
         done.append(block)
     return done

@@ -5,8 +5,10 @@ Sets of Python strings would take five times as much, which decides at ten milli
 
 import binascii
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ from embedder.store import EmbeddingStore, path_key
 
 Hashes = NDArray[np.bytes_]  # "S32" for SHA-256s, "S16" for path_keys; trailing zero bytes do no harm, all are as long
 Outcome = tuple[str, str]  # status and reason
+Key = tuple[bytes, int]  # a content, and a face in it: 0 is the picture as a whole, those that are found count from 1
 
 OK: Outcome = ("ok", "")
 _RECENT = 1 << 16  # hashes that are kept apart until they are sorted in
@@ -69,35 +72,49 @@ class Contents:
             self._recent = set()
 
 
+@dataclass
 class Held:
-    """Which contents a backbone has a row of in a store, or will have at the next commit.
+    """Which contents need nothing more for a fingerprint, since a store has it, or will at the next commit.
 
     Attributes
     ----------
     settled : those that are not to be embedded.
-    failed : what became of those that are not ok.
+    failed : what became of those of which nothing is ok.
     """
 
-    def __init__(self, store: EmbeddingStore, fingerprint: str, *, retry_failed: bool = False) -> None:
-        shards = read_shards(store.folder(fingerprint), _outcomes)
-        ok = Contents(np.concatenate([np.empty(0, "S32"), *(ok for _, (ok, _) in shards)]))
-        self.failed: dict[bytes, Outcome] = {}
-        for _, (_, failures) in shards:
-            for sha256, outcome in failures.items():
-                if sha256 not in ok:
-                    self.failed.setdefault(sha256, outcome)
-        self.settled = ok
-        if not retry_failed:
-            self.settled.add(self.failed)
+    settled: Contents
+    failed: dict[bytes, Outcome]
 
-    def add(self, found: dict[bytes, Outcome]) -> None:
-        """Note what became of some contents."""
-        self.settled.add(found)
-        for sha256, outcome in found.items():
-            if outcome == OK:
-                self.failed.pop(sha256, None)
-            else:
+    def add(self, found: Mapping[Key, Outcome]) -> None:
+        """Note what became of some contents, all faces of each."""
+        self.settled.add(sha256 for sha256, _ in found)
+        ok = {sha256 for (sha256, _), outcome in found.items() if outcome == OK}
+        for sha256 in ok:
+            self.failed.pop(sha256, None)
+        for (sha256, _), outcome in found.items():
+            if sha256 not in ok:
                 self.failed[sha256] = outcome
+
+
+def held_in(store: EmbeddingStore, fingerprint: str, *, faces: bool = False, retry_failed: bool = False) -> Held:
+    """What a store has of whole pictures, or of pictures in which it knows faces.
+
+    Parameters
+    ----------
+    faces : whether it is faces that count, from 1; else the picture as a whole, which is 0.
+    retry_failed : whether what failed is to be done again.
+    """
+    parts = [part for _, part in read_shards(store.folder(fingerprint), rows_of)]
+    contents = [part.contents[part.ok & ((part.faces > 0) == faces)] for part in parts]
+    settled = Contents(np.concatenate([np.empty(0, "S32"), *contents]))
+    failed: dict[bytes, Outcome] = {}
+    for part in parts:
+        for (sha256, face), outcome in part.failures.items():
+            if face == 0 and sha256 not in settled:
+                failed.setdefault(sha256, outcome)
+    if not retry_failed:
+        settled.add(failed)
+    return Held(settled, failed)
 
 
 class Files:
@@ -187,14 +204,24 @@ def find(ordered: Hashes, wanted: Hashes) -> NDArray[np.int64]:
     return np.where(ordered[places] == wanted, places, -1) if len(ordered) else np.full(len(wanted), -1)
 
 
-def _outcomes(shard: Shard) -> tuple[Hashes, dict[bytes, Outcome]]:
-    """The contents in a shard that are ok, and what became of the others."""
-    table = shard.table(["sha256", "status", "reason", "row"])
-    ok = table["row"].is_valid()
-    rest = table.filter(pc.invert(ok)).to_pydict()
-    failed = [binascii.unhexlify(sha256) for sha256 in rest["sha256"]]
-    failures = dict(zip(failed, zip(rest["status"], rest["reason"], strict=True), strict=True))
-    return digests(table.filter(ok)["sha256"].to_pylist()), failures
+class RowsOf(NamedTuple):
+    """The rows of a shard of embeddings: content, face and whether it has a vector; and why not."""
+
+    contents: Hashes
+    faces: NDArray[np.int16]
+    ok: NDArray[np.bool_]
+    failures: dict[Key, Outcome]
+
+
+def rows_of(shard: Shard) -> RowsOf:
+    """What a shard of embeddings says of which contents."""
+    table = shard.table(["sha256", "face", "status", "reason", "row"])
+    contents, faces = digests(table["sha256"].to_pylist()), table["face"].to_numpy()
+    ok = table["row"].is_valid().to_numpy()
+    rest = table.filter(pc.invert(table["row"].is_valid())).to_pydict()
+    keys = zip(map(binascii.unhexlify, rest["sha256"]), rest["face"], strict=True)
+    failures = dict(zip(keys, zip(rest["status"], rest["reason"], strict=True), strict=True))
+    return RowsOf(contents, faces, ok, failures)
 
 
 def _files(shard: Shard) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], Hashes, pa.Array]:

@@ -4,12 +4,13 @@ A picture is uint8 RGB of shape (height, width, 3) from `decode` until `normaliz
 units. Nothing here guesses from values.
 """
 
+import contextlib
 import io
 import math
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ DECODE = "rgb8, upright by exif, first frame, alpha ignored"
 MIN_SIDE = 16  # pixels; a face of less has no features for any backbone (the smallest published face tests use 16 x 16)
 MAX_PIXELS = 200_000_000  # 600 MB as RGB: as many as the largest telephone cameras give; beyond it is a bomb
 MAX_BYTES = 1 << 30  # a file is read whole; more than that is no photograph
-LARGE_PIXELS = 24_000_000  # above this pictures are decoded one at a time, so threads do not multiply the memory
+LARGE_PIXELS = 24_000_000  # above this threads take turns, so that they do not multiply the memory
 
 _one_large_picture = threading.Lock()
 
@@ -66,14 +67,29 @@ def decode(content: bytes) -> Picture:
         grey, `cv2.imdecode` refuses), `too_large`, `too_small`.
     """
     width, height = _size_from_header(content)
+    _check_pixels(width, height)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise ImageRejected("unreadable", f"cannot be decoded: {error.err}") from None
+    if picture is None:
+        raise ImageRejected("unreadable", "truncated, damaged, or of a kind OpenCV does not decode")
+    return picture.astype(np.uint8, copy=False)
+
+
+@contextlib.contextmanager
+def decoded(content: bytes) -> Iterator[Picture]:
+    """`decode` a picture to be used in one of several threads: of large ones there is one at a time."""
+    width, height = _size_from_header(content)
+    with _one_large_picture if width * height > LARGE_PIXELS else contextlib.nullcontext():
+        yield decode(content)
+
+
+def _check_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageRejected("too_large", f"{width} x {height} pixels, the limit is {MAX_PIXELS // 10**6} megapixels")
     if min(width, height) < MIN_SIDE:
         raise ImageRejected("too_small", f"{width} x {height} pixels, the least is {MIN_SIDE} on a side")
-    if width * height > LARGE_PIXELS:
-        with _one_large_picture:
-            return _decode(content)
-    return _decode(content)
 
 
 def _size_from_header(content: bytes) -> tuple[int, int]:
@@ -84,16 +100,6 @@ def _size_from_header(content: bytes) -> tuple[int, int]:
     except RejectedFile as rejection:
         raise ImageRejected("unreadable", str(rejection)) from None
     return width, height
-
-
-def _decode(content: bytes) -> Picture:
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise ImageRejected("unreadable", f"cannot be decoded: {error.err}") from None
-    if picture is None:
-        raise ImageRejected("unreadable", "truncated, damaged, or of a kind OpenCV does not decode")
-    return picture.astype(np.uint8, copy=False)
 
 
 def letterbox(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -8,14 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import BackboneError
+from embedder.faces.detect import parse_detector
+from embedder.faces.templates import TEMPLATES
 from embedder.preprocess import NORMALIZATIONS
 from embedder.seeded import is_seeded
-from embedder.spec import BACKBONES, MIRRORED, SEEDED, WHOLE, BackboneSpec, EmbeddingSpec
+from embedder.spec import (
+    BACKBONES,
+    DEFAULT_DETECTOR,
+    MIRRORED,
+    SEEDED,
+    WHOLE,
+    BackboneSpec,
+    EmbeddingSpec,
+    join_alignment,
+)
 from embedder.weights import require_weights
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
 _ROW_KEYS = ("weights", "normalization", "channel_order")
-_VIEW_KEYS = ("crop", "flip")  # which any backbone takes
+_VIEW_KEYS = ("crop", "margin", "detector", "flip")  # which any backbone takes
+_MARGINS = range(-40, 101)  # percent
+_DEFAULT_TEMPLATE = "chip"  # what a detector's faces are aligned to unless something else is said
 _LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
@@ -38,22 +51,40 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
     BackboneError : the file is not where it was, or the program knows no such row.
     """
     row = _row(spec.recorded.get("backbone", spec.name))
-    same = ("channel_order", "normalization", "crop", "layer")
+    same = ("channel_order", "normalization", "crop", "alignment", "detector", "layer")
     row = dataclasses.replace(row, **{field: getattr(spec, field) for field in same})
     if spec.seeded is not None:
         return _seeded(row, spec.seeded)
     return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
 
 
-def _viewed(row: BackboneSpec, *, crop: str = "100", flip: str = "no") -> BackboneSpec:
-    """A row of data that looks at the middle of a picture, or at its mirror image as well."""
-    if not (crop.isdecimal() and 10 <= int(crop) <= 100):
-        raise BackboneError(f"crop of {row.name} must be a percentage from 10 to 100, found {crop}")
+def _viewed(row: BackboneSpec, *, flip: str = "no", **view: str) -> BackboneSpec:
+    """A row of data that looks at the middle of a picture or at faces in it, or at the mirror image as well."""
     if flip not in ("yes", "no") or (flip == "yes" and row.dtype == "uint8"):
         raise BackboneError(f"flip of {row.name} must be {'no' if row.dtype == 'uint8' else 'yes or no'}, found {flip}")
-    if int(crop) < 100:
-        row = dataclasses.replace(row, crop=row.crop.replace(WHOLE, f"central {int(crop)}%"))
+    row = _cropped(row, **view)
     return dataclasses.replace(row, layer=row.layer + MIRRORED) if flip == "yes" else row
+
+
+def _cropped(row: BackboneSpec, *, crop: str = "", margin: str = "", detector: str = "") -> BackboneSpec:
+    crop = crop or (_DEFAULT_TEMPLATE if detector else "100")
+    if crop in TEMPLATES:
+        if not (margin.removeprefix("-").isdecimal() and int(margin) in _MARGINS or not margin):
+            raise BackboneError(
+                f"margin of {row.name} must be a percentage from {_MARGINS[0]} to {_MARGINS[-1]}, found {margin}"
+            )
+        found_by = str(parse_detector(detector or DEFAULT_DETECTOR))
+        return dataclasses.replace(row, alignment=join_alignment(crop, int(margin or 0)), detector=found_by)
+    if not (crop.isdecimal() and 10 <= int(crop) <= 100):
+        raise BackboneError(
+            f"crop of {row.name} must be a percentage from 10 to 100, or one of {', '.join(TEMPLATES)}; found {crop}"
+        )
+    if margin or detector:
+        raise BackboneError(
+            f"{row.name} with a {'detector' if detector else 'margin'} needs faces that are aligned: "
+            f"crop must be one of {', '.join(TEMPLATES)}; found {crop}"
+        )
+    return row if int(crop) == 100 else dataclasses.replace(row, crop=row.crop.replace(WHOLE, f"central {int(crop)}%"))
 
 
 def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from data.errors import FingerprintMismatch
 
+UNALIGNED = "none"  # what alignment and detector are where pictures are taken as they are
+
 
 @dataclass(frozen=True)
 class BackboneSpec:
@@ -22,8 +24,11 @@ class BackboneSpec:
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
     normalization : a key of `embedder.preprocess.NORMALIZATIONS`.
-    crop : how a picture becomes `input_size`: what of it is seen, WHOLE or "central 80%", then a key of
-        `embedder.preprocess.FITS`.
+    crop : how a picture, or an aligned face, becomes `input_size`: what of it is seen, WHOLE or "central 80%", then a
+        key of `embedder.preprocess.FITS`.
+    alignment : how a face is cut from its picture: a key of `embedder.faces.templates.TEMPLATES`, and perhaps a margin;
+        "none" where pictures are taken as they are.
+    detector : that finds the face, as `embedder.faces.detect.parse_detector` reads it; "none" without alignment.
     layout : "NCHW" or "NHWC"; how the graph wants its input, which changes no value.
     dtype : NumPy name of the row's dtype.
     precision : of the arithmetic, e.g. "fp32"; "uint8" where there is none.
@@ -44,6 +49,8 @@ class BackboneSpec:
     channel_order: str
     normalization: str
     crop: str
+    alignment: str = UNALIGNED
+    detector: str = UNALIGNED
     layout: str = "NHWC"
     dtype: str = "float32"
     precision: str = "fp32"
@@ -58,8 +65,8 @@ class BackboneSpec:
 
     @property
     def view(self) -> dict[str, str]:
-        """The settings that say how a picture is looked at, as they are written: `crop` in percent, `flip`."""
-        return view_of(self.crop, self.layer)
+        """The settings that say how a picture is looked at, as they are written; see `view_of`."""
+        return view_of(self)
 
     @property
     def own_file(self) -> Path | None:
@@ -71,6 +78,9 @@ L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
 WHOLE = "whole picture"
 MIRRORED = ", mean with the mirrored picture's"
+FACES = "faces"  # the layer of rows that are a detector's, see `embedder.faces.table`
+DEFAULT_DETECTOR = "hog"  # also of pictures that are said to be aligned already, since nobody can tell it from them
+_MARGIN = ", margin "
 _LETTERBOX = f"{WHOLE}, letterbox, bilinear"
 
 
@@ -230,9 +240,14 @@ class EmbeddingSpec:
         return self.recorded.get("seeded")
 
     @property
+    def holds_faces(self) -> bool:
+        """Whether its rows are no embeddings but the Faces table of a detector."""
+        return self.layer == FACES
+
+    @property
     def view(self) -> dict[str, str]:
         """As of `BackboneSpec`."""
-        return view_of(self.crop, self.layer)
+        return view_of(self)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict; `from_json` is its inverse."""
@@ -258,10 +273,28 @@ class EmbeddingSpec:
         return spec
 
 
-def view_of(crop: str, layer: str) -> dict[str, str]:
-    """What crop and layer say beside the whole picture as it is: {"crop": "80", "flip": "yes"}, or less."""
-    view = {} if crop.startswith(WHOLE) else {"crop": crop.partition("%")[0].removeprefix("central ")}
-    return view | ({"flip": "yes"} if layer.endswith(MIRRORED) else {})
+def view_of(spec: BackboneSpec | EmbeddingSpec) -> dict[str, str]:
+    """What a spec says beside the whole picture as it is, as settings are written.
+
+    {"crop": "80", "flip": "yes"}, {"crop": "chip", "margin": "20", "detector": "cnn"}, or less.
+    """
+    view = {} if spec.crop.startswith(WHOLE) else {"crop": spec.crop.partition("%")[0].removeprefix("central ")}
+    if spec.alignment != UNALIGNED:
+        template, margin = split_alignment(spec.alignment)
+        view = {"crop": template} | ({"margin": str(margin)} if margin else {})
+        view |= {} if spec.detector == DEFAULT_DETECTOR else {"detector": spec.detector}
+    return view | ({"flip": "yes"} if spec.layer.endswith(MIRRORED) else {})
+
+
+def join_alignment(template: str, margin: int = 0) -> str:
+    """The name of a template and a margin in percent as they stand in a spec: "chip", "chip, margin 20%"."""
+    return f"{template}{_MARGIN}{margin}%" if margin else template
+
+
+def split_alignment(alignment: str) -> tuple[str, int]:
+    """What `join_alignment` joined."""
+    template, _, margin = alignment.partition(_MARGIN)
+    return template, int(margin.removesuffix("%") or 0)
 
 
 def difference(first: EmbeddingSpec, second: EmbeddingSpec) -> list[tuple[str, Any, Any]]:

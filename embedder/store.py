@@ -175,21 +175,42 @@ class EmbeddingStore:
             raise StoreError(f"{self.path} has no vector of {places.isna().sum()} of {len(rows)} rows: read them again")
         return _gather(parts, places.to_numpy(dtype=np.int64))
 
-    def read(self, fingerprint: str, sha256: Sequence[str] | pd.Series) -> tuple[pd.DataFrame, NDArray[Any]]:
+    def read(
+        self, fingerprint: str, sha256: Sequence[str] | pd.Series, *, face: pd.Series | None = None
+    ) -> tuple[pd.DataFrame, NDArray[Any]]:
         """Look images up by content.
 
         Of the rows only the hashes are read, a shard at a time, and of the vectors only those asked for.
 
+        Parameters
+        ----------
+        face : which face of each, of the index of `sha256`; missing, or None, for the first that has a vector: the
+            picture as a whole where it was embedded so, else the largest of the faces that were.
+
         Returns
         -------
-        (rows, vectors) : the rows (sha256, face) of those images that are ok (first face), indexed by position in
-            `sha256`, and their vectors (len(rows), *dim). Joining is by content; the order of the store never matters.
+        (rows, vectors) : the rows (sha256, face) of those images that are ok, indexed by position in `sha256`, and
+            their vectors (len(rows), *dim). Joining is by content; the order of the store never matters.
         """
         wanted = pd.DataFrame({"sha256": sha256})
         found, parts = self._take(fingerprint, wanted["sha256"])
-        first = found[found["face"] == 0].assign(place=lambda rows: rows.index).set_index("sha256")
-        rows = wanted.join(first, on="sha256").dropna(subset=["place"])
-        return rows.drop(columns="place"), _gather(parts, rows["place"].to_numpy(dtype=np.int64))
+        found = found.rename_axis("place").reset_index().sort_values("face", kind="stable")
+        first = found.drop_duplicates("sha256").set_index("sha256")
+        rows = wanted.join(first, on="sha256")
+        if face is not None:
+            keys = pd.MultiIndex.from_arrays([wanted["sha256"], face.astype("Int64")])
+            given = found.astype({"face": "Int64"}).set_index(["sha256", "face"])["place"].reindex(keys).to_numpy()
+            named = face.notna().to_numpy()
+            rows["place"] = np.where(named, given, rows["place"])
+            rows["face"] = np.where(named, face, rows["face"])
+        rows = rows.dropna(subset=["place"])
+        return rows[["sha256", "face"]], _gather(parts, rows["place"].to_numpy(dtype=np.int64))
+
+    def read_all(self, fingerprint: str, sha256: Sequence[str] | pd.Series) -> tuple[pd.DataFrame, NDArray[Any]]:
+        """Every face of some contents: rows (sha256, face), sorted, each once, and their vectors (len(rows), *dim)."""
+        found, parts = self._take(fingerprint, pd.Series(sha256, dtype=object))
+        found = found.sort_values(["sha256", "face"])
+        return found.reset_index(drop=True), _gather(parts, found.index.to_numpy(dtype=np.int64))
 
     def _take(self, fingerprint: str, sha256: pd.Series) -> tuple[pd.DataFrame, list[NDArray[Any]]]:
         """The ok rows of some images, (sha256, face) each once, and vectors in parts; index labels count into them."""

@@ -127,6 +127,8 @@ class Bundle:
                 channel_order=spec.channel_order,
                 normalization=spec.normalization,
                 crop=spec.crop,
+                alignment=spec.alignment,
+                detector=spec.detector,
                 layout=recorded["layout"],
                 layer=spec.layer,
                 weights=self.backbone_file,

@@ -17,6 +17,7 @@ from data.manifest import Manifest
 from data.split import Grouping, Split, make_folds, make_holdout, random_groups, strata_of, subject_groups
 from data.split_file import read_split
 from embedder.backbone import load_backbone
+from embedder.faces.annotated import annotated_faces
 from embedder.resolve import split_name
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
@@ -161,7 +162,8 @@ def find_specs(store: EmbeddingStore, names: Sequence[str]) -> list[AnySpec]:
 
 
 def _find_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
-    return store.find(name) or _loaded_spec(store, name)
+    spec = store.find(name)
+    return _loaded_spec(store, name) if spec is None or spec.holds_faces else spec
 
 
 def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
@@ -203,7 +205,10 @@ def join(
                 known = frame[column].isin(set(trained_on.frame[column].dropna()))
                 frame, dropped[what] = frame[~known].reset_index(drop=True), int(known.sum())
     backbones = {part.fingerprint: part for spec in specs for part in parts_of(spec)}
-    found = {fingerprint: store.read(fingerprint, frame["sha256"]) for fingerprint in backbones}
+    found = {
+        fingerprint: store.read(fingerprint, frame["sha256"], face=annotated_faces(store, backbone, frame))
+        for fingerprint, backbone in backbones.items()
+    }
     for fingerprint, backbone in backbones.items():
         dropped[f"not ok in the store for {backbone.name}"] = len(frame) - len(found[fingerprint][0])
     common = pd.Index(sorted(set.intersection(*(set(rows.index) for rows, _ in found.values()))))
