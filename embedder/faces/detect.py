@@ -4,16 +4,10 @@ Rows of data and the libraries are in `embedder.faces.detectors`. What all share
 library sees, the search in turned pictures, landmarks at full size, and that an exception is never "no face".
 """
 
-import contextlib
 import dataclasses
-import importlib.metadata
-import importlib.util
 import math
-import re
-import shlex
 import threading
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Protocol
 
 import cv2
@@ -21,22 +15,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import DetectorError
-from data.files import sha256_of_file
-from embedder.download import not_weights
-from embedder.faces.detectors import deepface, dlib, mtcnn
-from embedder.faces.detectors.row import DetectorRow, Found, Library, find_file
+from embedder.faces.detectors.dlib import landmarks_68
+from embedder.faces.detectors.row import Found, Library
+from embedder.faces.detectors.table import (
+    DETECTORS,
+    MODULES,
+    DetectorState,
+    describe_row,
+    list_detectors,
+    require_detector,
+)
 from embedder.faces.face import Face
 from embedder.preprocess import Picture
-from embedder.weights import WeightFile, weights_folder
 
-_MODULES: dict[str, ModuleType] = {"dlib": dlib, "mtcnn": mtcnn, "deepface": deepface}
-DETECTORS: dict[str, DetectorRow] = {row.name: row for module in _MODULES.values() for row in module.ROWS}
+__all__ = [
+    "DEFAULT",
+    "DETECTORS",
+    "Detector",
+    "DetectorSpec",
+    "DetectorState",
+    "describe_detector",
+    "list_detectors",
+    "load_detector",
+    "parse_detector",
+]
+
 DEFAULT = "hog"
 SIDES = (100, 20_000)  # that may be asked for, in pixels
 TURNS = (90, 180, 270)
 _LEAST_SIDE = 80  # of what a library is given: networks fail on strips that are narrower than their filters
-_BY_HAND = "faceprobe does not download such files: fetch them by hand, and put them into deepface's folder"
-_MARKUP = (".xml",)  # which begins as a web page does
 ENLARGED = 4  # times at most; beyond it a least face would have fewer pixels than any backbone can use
 
 
@@ -67,21 +74,6 @@ class DetectorSpec:
         """Side of the least face in pixels that can be found in a picture of this size; None where it is not known."""
         least = DETECTORS[self.name].least
         return None if least is None else least / self.scale(width, height)
-
-
-@dataclass(frozen=True)
-class DetectorState:
-    """Whether a detector can be used here.
-
-    Attributes
-    ----------
-    state : "works", "needs a package", "needs a file" or "does not work".
-    why : one line; what to do about it, or what the detector is good for.
-    """
-
-    name: str
-    state: str
-    why: str
 
 
 class Detector(Protocol):
@@ -129,35 +121,18 @@ def load_detector(setting: str) -> Detector:
     DetectorError : as `parse_detector`; or what is missing and how to get it; or what the library says.
     """
     spec = parse_detector(setting)
-    row = DETECTORS[spec.name]
-    found = _state(row)
-    if found.state != "works":
-        how = [] if found.state == "does not work" else _how_to_get(row)
-        raise DetectorError("\n".join([f"{row.name} {found.state}: {found.why}", *how, _what_works()]))
-    _check_hashes(row)
+    row = require_detector(spec.name)
     try:
-        return _Detector(spec, _MODULES[row.module].load(row))
+        return _Detector(spec, MODULES[row.module].load(row))
     except DetectorError:
         raise
     except Exception as error:
-        raise DetectorError(f"{row.name} cannot be loaded: {_words(error)}\n{_what_works()}") from error
-
-
-def list_detectors() -> list[DetectorState]:
-    """What works here and why the others do not, without loading any; an installed package is taken to be sound."""
-    return [_state(row) for row in DETECTORS.values()]
+        raise DetectorError(f"{row.name} cannot be loaded: {_words(error)}") from error
 
 
 def describe_detector(spec: DetectorSpec) -> dict[str, Any]:
-    """What finds faces: settings, versions of the packages, SHA-256 of the model files, licence; for a JSON file."""
-    row = DETECTORS[spec.name]
-    paths = {file.name: find_file(row, file.name) for file in row.files}
-    return {
-        **dataclasses.asdict(spec),
-        "packages": {module: _version(module, package) for module, package in sorted(row.packages.items())},
-        "files": {name: sha256_of_file(path) for name, path in paths.items() if path},
-        "licence": row.licence,
-    }
+    """Return what finds faces, for a JSON file: settings, and as `describe_row`."""
+    return {**dataclasses.asdict(spec), **describe_row(DETECTORS[spec.name])}
 
 
 class _Detector:
@@ -217,7 +192,7 @@ def _at_full_size(found: Found, seen: Picture, scale: NDArray[np.float64]) -> Fa
     left, top, right, bottom = (float(edge) for edge in np.array(found.box) * np.tile(scale, 2))
     box = (left, top, right, bottom)
     if found.landmarks is None:
-        landmarks = dlib.landmarks_68(seen, box)
+        landmarks = landmarks_68(seen, box)
     else:
         landmarks = ((found.landmarks + 0.5) * scale - 0.5).astype(np.float32)  # the middle of a pixel, not its edge
     return Face(box, landmarks, float(found.confidence))
@@ -238,58 +213,6 @@ def _turned_back(points: NDArray[Any], turned: int, size: tuple[int, int]) -> ND
     x, y = points.T
     width, height = size
     return np.stack({0: (x, y), 90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[turned], axis=1)
-
-
-def _state(row: DetectorRow) -> DetectorState:
-    missing = [package for module, package in row.packages.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        return DetectorState(row.name, "needs a package", shlex.join(["pip", "install", *missing]))
-    if why := _MODULES[row.module].unusable(row):
-        return DetectorState(row.name, "does not work", why)
-    paths = {file.name: find_file(row, file.name) for file in row.files}
-    if absent := [name for name, path in paths.items() if path is None]:
-        return DetectorState(row.name, "needs a file", f"{' and '.join(absent)} in {weights_folder()}")
-    for path in filter(None, paths.values()):
-        with open(path, "rb") as file:
-            problem = not_weights(file.read(64))
-        if problem and path.suffix not in _MARKUP:
-            return DetectorState(row.name, "needs a file", f"in place of {path}: {problem}")
-    return DetectorState(row.name, "works", row.about)
-
-
-def _version(module: str, package: str) -> str:
-    """Of the package that a module came with, which may be another than the one that is advised."""
-    own_name = re.split("[<>=]", package)[0]
-    names = (own_name, *importlib.metadata.packages_distributions().get(module, ()))
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return "unknown"
-
-
-def _check_hashes(row: DetectorRow) -> None:
-    """Refuse files that are not the known ones; those of packages, and those of which none is known, are recorded."""
-    for file in row.files:
-        path = find_file(row, file.name)
-        if path and file.sha256 and (found := sha256_of_file(path)) != file.sha256:
-            problem = f"{path} is not used: its SHA-256 is {found}, the known one is {file.sha256}."
-            raise DetectorError("\n".join([problem, *_addresses(row, file), _BY_HAND]))
-
-
-def _how_to_get(row: DetectorRow) -> list[str]:
-    """Where each model file that is not there comes from; faceprobe fetches none of them."""
-    absent = [file for file in row.files if find_file(row, file.name) is None]
-    return [line for file in absent for line in _addresses(row, file)] + ([_BY_HAND] if absent else [])
-
-
-def _addresses(row: DetectorRow, file: WeightFile) -> list[str]:
-    if not file.urls:
-        return [f"  {file.name} comes with {row.within[-1].partition('/')[0]}: install that again"]
-    return [f"  {file.name}  SHA-256 {file.sha256 or 'not known'}", *(f"    {url}" for url in file.urls)]
-
-
-def _what_works() -> str:
-    return "Works right now:  " + ", ".join(found.name for found in list_detectors() if found.state == "works")
 
 
 def _words(error: Exception) -> str:

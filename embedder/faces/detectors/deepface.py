@@ -123,7 +123,7 @@ ROWS = (
     _row(
         "mediapipe",
         side=960,
-        packages={"mediapipe": "mediapipe<0.11"},
+        packages={"mediapipe": "mediapipe<0.10.30"},
         licence="Apache 2.0",
         about="Google's BlazeFace: for faces within two metres of a telephone",
     ),
@@ -132,7 +132,7 @@ ROWS = (
         side=640,
         packages={"facenet_pytorch": "facenet-pytorch", "torch": "torch"},
         licence="MIT",
-        about="the networks of mtcnn on PyTorch",
+        about="the networks of mtcnn on PyTorch; facenet-pytorch 2.6 asks for NumPy 1",
     ),
     *(
         _row(
@@ -196,7 +196,7 @@ def unusable(row: DetectorRow) -> str | None:
     if row.name == "ssd" and not hasattr(cv2.dnn, "readNetFromCaffe"):
         return f"OpenCV {cv2.__version__} does not read Caffe models: pip install 'opencv-contrib-python-headless<5'"
     if row.name == "mediapipe" and not _has_solutions():
-        return "this mediapipe lacks mediapipe.solutions, which deepface calls: pip install 'mediapipe<0.11'"
+        return "deepface calls mediapipe.solutions, which went with 0.10.30; what has it needs NumPy 1"
     engine = os.environ.get("DEEPFACE_BACKEND_ENGINE") or "tensorflow"
     if row.name == "retinaface" and engine.strip().lower() != "tensorflow":
         return f"$DEEPFACE_BACKEND_ENGINE is {engine}, its file here is TensorFlow's: unset the variable"

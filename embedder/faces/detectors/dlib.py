@@ -24,8 +24,8 @@ ROWS = (
     DetectorRow(
         name="hog",
         module="dlib",
-        side=1280,
-        least=80,
+        side=2000,
+        least=60,
         packages=PACKAGES,
         files=(LANDMARKS,),
         within=WITHIN,
@@ -35,7 +35,7 @@ ROWS = (
     DetectorRow(
         name="cnn",
         module="dlib",
-        side=960,
+        side=640,
         least=40,
         packages=PACKAGES,
         files=(LANDMARKS, _CNN),
