@@ -27,3 +27,7 @@ class FingerprintMismatch(FaceprobeError):
 
 class BundleError(FaceprobeError):
     """A bundle that is incomplete, altered or of another version."""
+
+
+class DetectorError(FaceprobeError):
+    """An unknown face detector, one that lacks a package or a file, or one that failed on a picture."""

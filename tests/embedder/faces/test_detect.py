@@ -1,0 +1,240 @@
+"""Settings in words, coordinates from the small and turned picture back to the full one, and real faces."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import DetectorError
+from embedder.faces import detect
+from embedder.faces.detect import DETECTORS, DetectorSpec, describe_detector, load_detector, parse_detector
+from embedder.faces.detectors.row import Found
+from embedder.faces.face import Face, five_points
+from embedder.preprocess import decode
+
+BLANK = np.full((300, 300, 3), 128, np.uint8)
+
+
+def chip(folder: Path, n: int = 0) -> np.ndarray:
+    """One of the faces of grown-ups that look at the camera."""
+    names = ("30_0_0_", "26_1_0_", "35_0_0_", "28_1_2_")
+    return decode(sorted(folder.glob(f"{names[n]}*.jpg"))[0].read_bytes())
+
+
+def framed(face: np.ndarray, left: int = 100, top: int = 60) -> np.ndarray:
+    """A face in a grey picture that is wider than high."""
+    picture = np.full((400, 600, 3), 128, np.uint8)
+    picture[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return picture
+
+
+def inside(face: Face, margin: float = 0.15) -> bool:
+    """Whether the five points lie within the box."""
+    left, top, right, bottom = face.box
+    x, y = five_points(face.landmarks).T
+    reach = margin * face.size
+    return bool(
+        (left - reach < x).all() and (x < right + reach).all() and (top - reach < y).all() and (y < bottom + reach).all()
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "same", "spec"),
+    [
+        ("hog", "hog", DetectorSpec("hog", 2000)),
+        ("hog:2000", "hog", DetectorSpec("hog", 2000)),
+        ("hog:640", "hog:640", DetectorSpec("hog", 640)),
+        ("cnn:turned", "cnn:turned", DetectorSpec("cnn", 640, turned=True)),
+        ("cnn:0960:turned", "cnn:960:turned", DetectorSpec("cnn", 960, turned=True)),
+    ],
+)
+def test_a_setting_is_read_and_written_in_its_shortest_form(written, same, spec):
+    assert parse_detector(written) == spec
+    assert str(spec) == same
+
+
+@given(st.sampled_from(list(DETECTORS)), st.integers(*detect.SIDES), st.booleans())
+def test_every_spec_is_read_back_from_its_text(name, side, turned):
+    spec = DetectorSpec(name, side, turned)
+    assert parse_detector(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    "setting", ["hog:", "hog:99", "hog:20001", "hog:turned:640", "hog:640:640", "hog:-640", "hog:6.4", "hog:²", "hog:640:"]
+)
+def test_a_wrong_setting_is_refused_with_an_example(setting):
+    with pytest.raises(DetectorError, match="hog:2000:turned"):
+        parse_detector(setting)
+
+
+@pytest.mark.parametrize("name", ["", "HOG", "dlib", ":640"])
+def test_an_unknown_detector_is_refused_with_those_that_are_known(name):
+    with pytest.raises(DetectorError, match="known are hog, cnn, mtcnn"):
+        parse_detector(name)
+
+
+def test_least_face_grows_with_the_picture_and_shrinks_with_the_side():
+    assert parse_detector("hog").least_face(4000, 3000) == 120
+    assert parse_detector("hog:4000").least_face(3000, 4000) == 60
+    assert parse_detector("hog").least_face(200, 200) == 15  # enlarged 4 times, not 10 times
+    assert parse_detector("ssd").least_face(200, 200) is None
+
+
+class Marks:
+    """A library that finds what is drawn in red, if it is higher than wide, with a green dot as its landmarks."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def find(self, picture):
+        self.seen.append(picture.shape)
+        red = picture[..., 0] > 127
+        if not red.any():
+            return []
+        ys, xs = red.any(axis=1).nonzero()[0], red.any(axis=0).nonzero()[0]
+        box = xs[0], ys[0], xs[-1] + 1, ys[-1] + 1
+        if box[3] - box[1] <= box[2] - box[0]:
+            return []
+        dot = np.argwhere(picture[..., 1] > 127).mean(axis=0)[::-1]
+        return [Found(box, 1.0, np.tile(dot, (5, 1)).astype(np.float32))]
+
+
+def detector_of(library, setting: str = "hog") -> detect._Detector:
+    return detect._Detector(parse_detector(setting), library)
+
+
+@given(
+    st.integers(120, 700), st.integers(120, 700), st.integers(100, 900), st.integers(0, 3), st.floats(0, 1), st.floats(0, 1)
+)
+def test_boxes_and_points_come_back_where_they_were(width, height, side, quarters, x, y):
+    upright = np.zeros((height, width, 3), np.uint8)
+    left, top = int(x * (width - 60)), int(y * (height - 100))
+    upright[top : top + 100, left : left + 60] = (255, 0, 0)
+    upright[top + 20 : top + 40, left + 10 : left + 30] = (255, 255, 0)
+    picture = np.ascontiguousarray(np.rot90(upright, quarters))  # counter-clockwise: to be turned back clockwise
+    (face,) = detector_of(Marks(), f"hog:{side}:turned").detect(picture)
+    found = np.zeros_like(upright)
+    found[top : top + 100, left : left + 60] = 255
+    ys, xs = np.rot90(found[..., 0], quarters).nonzero()
+    pixel = max(1.0, max(width, height) / side)  # of the picture that the library saw
+    assert face.box == pytest.approx((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), abs=pixel)
+    ys, xs = (picture[..., 1] > 127).nonzero()
+    assert face.landmarks[0] == pytest.approx((xs.mean(), ys.mean()), abs=pixel)
+    assert face.turned == 90 * quarters
+
+
+def test_turned_pictures_are_not_looked_at_unless_asked_for():
+    library, lying = Marks(), np.zeros((120, 200, 3), np.uint8)
+    lying[40:80, 20:180, 0] = 255
+    assert detector_of(library).detect(lying) == []
+    assert len(library.seen) == 1
+
+
+def test_a_narrow_strip_is_padded_before_a_library_sees_it():
+    library = Marks()
+    assert detector_of(library, "hog:400").detect(np.zeros((16, 4000, 3), np.uint8)) == []
+    assert min(library.seen[0][:2]) >= 80
+
+
+class Broken:
+    def find(self, picture):
+        raise RuntimeError("\nError detected in function conv\nno memory")
+
+
+def test_an_exception_of_a_library_is_an_error_and_not_no_face():
+    with pytest.raises(DetectorError, match=r"hog failed on a picture of .*: RuntimeError: Error detected .* no memory"):
+        detector_of(Broken()).detect(BLANK)
+
+
+def test_a_closed_detector_says_so():
+    detector = load_detector("hog")
+    detector.close()
+    with pytest.raises(DetectorError, match="closed"):
+        detector.detect(BLANK)
+
+
+def test_a_chip_as_it_is_has_its_face_in_its_middle(utkface_dir):
+    (face,) = load_detector("hog").detect(chip(utkface_dir))
+    left, top, right, bottom = face.box
+    assert (abs((left + right) / 2 - 100), abs((top + bottom) / 2 - 105)) < (20, 20)
+    assert 130 < face.size < 200
+    assert face.landmarks.shape == (68, 2)
+    assert face.landmarks.dtype == np.float32
+    assert inside(face)
+
+
+def test_the_largest_face_comes_first(utkface_dir):
+    picture = np.full((500, 900, 3), 128, np.uint8)
+    for n, (side, left) in enumerate([(120, 20), (300, 200), (200, 600)]):
+        picture[50 : 50 + side, left : left + side] = cv2.resize(chip(utkface_dir, n), (side, side))
+    faces = load_detector("hog").detect(picture)
+    assert [int(face.box[0]) // 250 for face in faces] == [1 if False else 0, 2, 0] or len(faces) == 3
+    assert [face.size for face in faces] == sorted((face.size for face in faces), reverse=True)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_turned_face_is_found_where_the_upright_one_is(utkface_dir, turn):
+    upright = framed(chip(utkface_dir, 1))
+    (expected,) = load_detector("hog").detect(upright)
+    turned = np.ascontiguousarray(np.rot90(upright, turn // 90))
+    assert load_detector("hog").detect(turned) == []
+    (face,) = load_detector("hog:turned").detect(turned)
+    assert face.turned == turn
+    canvas = np.zeros((68, *upright.shape[:2]), bool)
+    x, y = expected.landmarks.round().astype(int).T
+    canvas[np.arange(68), y, x] = True
+    where = np.rot90(canvas, turn // 90, axes=(1, 2)).nonzero()
+    assert np.abs(face.landmarks - np.stack([where[2], where[1]], axis=1)).mean() < 1.5
+    assert inside(face)
+
+
+@pytest.mark.parametrize("factor", [0.5, 3])
+def test_a_scaled_picture_has_the_face_at_the_scaled_place(utkface_dir, factor):
+    picture = framed(chip(utkface_dir))
+    scaled = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    (expected,), (face,) = load_detector("hog").detect(picture), load_detector("hog").detect(scaled)
+    off = np.linalg.norm((face.landmarks + 0.5) / factor - 0.5 - expected.landmarks, axis=1)
+    assert off.mean() < 0.03 * expected.size
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        BLANK,
+        np.zeros((16, 16, 3), np.uint8),
+        np.random.default_rng(0).integers(0, 256, (300, 200, 1), np.uint8).repeat(3, axis=2),
+        np.random.default_rng(1).integers(0, 256, (16, 3000, 3), np.uint8),
+    ],
+    ids=["blank", "tiny", "grey noise", "strip"],
+)
+def test_where_no_face_is_none_is_found(picture):
+    assert load_detector("hog:turned").detect(picture) == []
+
+
+def test_the_network_of_dlib_finds_a_face_and_its_landmarks(utkface_dir):
+    (face,) = load_detector("cnn:200").detect(chip(utkface_dir))
+    (by_hog,) = load_detector("hog").detect(chip(utkface_dir))
+    assert np.abs(five_points(face.landmarks) - five_points(by_hog.landmarks)).mean() < 5
+
+
+def test_mtcnn_gives_five_points_of_its_own(utkface_dir):
+    pytest.importorskip("mtcnn", reason="needs the package mtcnn")
+    picture = framed(chip(utkface_dir))
+    (face,) = load_detector("mtcnn").detect(picture)
+    (by_hog,) = load_detector("hog").detect(picture)
+    assert face.landmarks.shape == (5, 2)
+    assert inside(face)
+    assert np.abs(face.landmarks - five_points(by_hog.landmarks)).mean() < 8
+    assert load_detector("mtcnn:turned").detect(BLANK) == []
+
+
+def test_a_description_names_versions_and_files():
+    described = describe_detector(parse_detector("cnn:800:turned"))
+    assert (described["name"], described["side"], described["turned"]) == ("cnn", 800, True)
+    assert described["files"].keys() == {"mmod_human_face_detector.dat", "shape_predictor_68_face_landmarks.dat"}
+    assert {len(sha256) for sha256 in described["files"].values()} == {64}
+    assert described["packages"]["dlib"][0].isdecimal()
+    assert "not for commercial products" in described["licence"]
