@@ -17,6 +17,7 @@ from embedder.spec import (
     DEFAULT_DETECTOR,
     MIRRORED,
     SEEDED,
+    UNALIGNED,
     WHOLE,
     BackboneSpec,
     EmbeddingSpec,
@@ -56,6 +57,19 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
     if spec.seeded is not None:
         return _seeded(row, spec.seeded)
     return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+
+
+def with_view(row: BackboneSpec, view: Mapping[str, str]) -> BackboneSpec:
+    """A row of data with some of its settings `crop`, `margin`, `detector` and `flip` replaced.
+
+    Raises
+    ------
+    BackboneError, DetectorError : they do not go together, or are not what they must be.
+    """
+    _, _, fit = row.crop.partition(", ")
+    layer = row.layer.removesuffix(MIRRORED)
+    plain = dataclasses.replace(row, crop=f"{WHOLE}, {fit}", alignment=UNALIGNED, detector=UNALIGNED, layer=layer)
+    return _viewed(plain, **{**row.view, **view})
 
 
 def _viewed(row: BackboneSpec, *, flip: str = "no", **view: str) -> BackboneSpec:

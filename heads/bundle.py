@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
-from embedder.backbone import Backbone, load_backbone, start_backbone
-from embedder.resolve import recall_backbone
+from embedder.backbone import Backbone, start_backbone
+from embedder.resolve import recall_backbone, resolve_backbone, with_view
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
 from heads.net import Net
@@ -42,6 +43,7 @@ _SUMS, _CARD, _MAIN, _ARRAYS, _BACKBONE = "SHA256SUMS", "README.md", "bundle.jso
 _PAGE = "report.html"
 _NAMES = (_CARD, _PAGE, _MAIN, _ARRAYS, _BACKBONE)
 _OPTIONAL = (_PAGE, _BACKBONE)
+ACCEPTABLE = ("detector", "alignment", "crop")  # in which embeddings may differ where that is accepted
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,20 @@ class Bundle:
         bounds = calibration(task, output) if calibration else np.full((len(output), 2), np.nan)
         return task.decode(output).assign(**{f"{task.name}_low": bounds[:, 0], f"{task.name}_high": bounds[:, 1]})
 
-    def load_backbone(self, name: str | None = None, *, cores: int | None = None) -> Backbone:
+    def load_backbone(
+        self,
+        name: str | None = None,
+        *,
+        view: Mapping[str, str] = MappingProxyType({}),
+        accept_mismatch: bool = False,
+        cores: int | None = None,
+    ) -> Backbone:
         """Start the bundle's backbone, or the one named if its embeddings are the same.
+
+        Parameters
+        ----------
+        view : settings `crop`, `margin` and `detector` in place of those that the heads were trained with,
+        accept_mismatch : which is refused unless it is asked for by this.
 
         Raises
         ------
@@ -102,9 +116,10 @@ class Bundle:
             or its file was given by hand, is not in the bundle, and no name was given.
         BackboneError : its file, known by name, is not where it was.
         """
-        backbone = load_backbone(name, cores=cores) if name else start_backbone(self._backbone_spec(), cores=cores)
+        row = with_view(resolve_backbone(name) if name else self._backbone_spec(), view)
+        backbone = start_backbone(row, cores=cores)
         differing = difference(backbone.spec, self.embedding)
-        if not differing:
+        if not differing or (accept_mismatch and {field for field, _, _ in differing} <= set(ACCEPTABLE)):
             return backbone
         backbone.close()
         lines = "\n".join(

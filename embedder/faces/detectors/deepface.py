@@ -55,6 +55,7 @@ ROWS = (
         name="retinaface",
         module="deepface",
         side=1280,
+        landmarks=5,
         packages={"deepface": "deepface", "retinaface": "retina-face", "tensorflow": "tensorflow"},
         files=(
             WeightFile(

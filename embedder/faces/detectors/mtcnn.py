@@ -17,6 +17,7 @@ ROWS = (
         module="mtcnn",
         side=640,
         least=20,
+        landmarks=5,
         packages={"mtcnn": "mtcnn", "tensorflow": "tensorflow"},
         files=tuple(WeightFile(name, ()) for name in ("pnet.lz4", "rnet.lz4", "onet.lz4")),
         within=("mtcnn/assets/weights",),
