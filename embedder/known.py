@@ -20,7 +20,8 @@ Hashes = NDArray[np.bytes_]  # "S32" for SHA-256s, "S16" for path_keys; trailing
 Outcome = tuple[str, str]  # status and reason
 
 OK: Outcome = ("ok", "")
-_RECENT = 1 << 16  # hashes that are kept apart until they are sorted in
+_RECENT = 1 << 12  # hashes that are kept apart until they are sorted in, or, where those are more,
+_PART = 16  # a part of those that are sorted: so each is sorted in a few times only, however many come
 
 
 class Contents:
@@ -48,7 +49,7 @@ class Contents:
     def add(self, hashes: Iterable[bytes]) -> None:
         """Put more in."""
         self._recent.update(hashes)
-        if len(self._recent) >= _RECENT and not self._shared:
+        if len(self._recent) >= max(_RECENT, len(self._sorted) // _PART) and not self._shared:
             self._sort_in()
 
     def save(self, path: Path) -> None:
