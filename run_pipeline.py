@@ -19,7 +19,7 @@ from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
-    from embedder.extract import ExtractReport
+    from embedder.report import ExtractReport
     from embedder.store import EmbeddingStore
     from heads.cell import Cell
     from heads.compare import Comparison
@@ -226,10 +226,10 @@ def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None
     not_reached = report.statuses.get("not_reached", 0)
     changes += [f"{not_reached:,} not reached"] if not_reached else []
     gone = f"; {_count(report.gone, 'file')} that the store knows no longer there" if report.gone else ""
-    if report.images.empty:
+    if not len(report):
         click.echo("no image is in this shard")
         return
-    click.echo(f"{_count(len(report.images), 'image')}: {', '.join(changes)}{gone}")
+    click.echo(f"{_count(len(report), 'image')}: {', '.join(changes)}{gone}")
     _print_statuses(report)
     if report.skipped:
         click.echo(f"{report.skipped:,} of them failed before and were not tried again; --retry-failed does")
@@ -263,7 +263,7 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
     yield {
         "event": "summary",
         "command": "extract",
-        "images": len(report.images),
+        "images": len(report),
         "changes": report.changes,
         "read": report.read,
         "gone": report.gone,

@@ -80,7 +80,8 @@ def scan_images(root: str | os.PathLike[str]) -> list[str]:
         pending += reversed(folders)  # the last is read next: names in order decide which of two links is followed
     if not names:
         raise ManifestError(f"expected a folder of images; found no file in {printable(top)}.\nName another folder.")
-    return sorted(names)
+    names.sort()
+    return names
 
 
 def scan_objects(folder: RemotePath) -> list[Listed]:

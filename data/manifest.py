@@ -3,6 +3,7 @@
 import csv
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -109,8 +110,9 @@ def list_images(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFra
 
     Returns
     -------
-    (images, ignored) : DataFrame with image_id (escaped by `printable`) and path (absolute or s3://, object); of an
-        s3:// folder also size and mtime_ns (int64, whole seconds); and how many other files the folder holds.
+    (images, ignored) : DataFrame with image_id (escaped by `printable`) and path (absolute or s3://), both in Arrow's
+        memory, or path as Python's strings where one is not UTF-8; of an s3:// folder also size and mtime_ns (int64,
+        whole seconds); and how many other files the folder holds.
 
     Raises
     ------
@@ -120,14 +122,13 @@ def list_images(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFra
     if isinstance(source, RemotePath) or is_remote(source):
         return _list_objects(source)
     if not os.path.isdir(source) and str(source).endswith(_TABLE_SUFFIXES):
-        return read_manifest(source).frame[["image_id", "path"]], 0
+        return read_manifest(source).frame[["image_id", "path"]].apply(_texts), 0
     folder = os.path.abspath(source)
     files = scan_images(folder)
     names = [name for name in files if _is_named_like_an_image(name)]
     if not names:
         raise _no_images(folder, len(files))
-    paths = pd.Series([f"{folder}/{name}" for name in names], dtype=object)  # bytes that are not UTF-8 stay in them
-    return pd.DataFrame({"image_id": [printable(name) for name in names], "path": paths}), len(files) - len(names)
+    return _table_of(folder, names), len(files) - len(names)
 
 
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
@@ -165,13 +166,25 @@ def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataF
     images = [each for each in objects if _is_named_like_an_image(each.name)]
     if not images:
         raise _no_images(str(folder), len(objects))
-    table = {
-        "image_id": [printable(each.name) for each in images],
-        "path": pd.Series([f"{folder}/{each.name}" for each in images], dtype=object),
+    looks = {
         "size": np.array([each.status.st_size for each in images], np.int64),
         "mtime_ns": np.array([each.status.st_mtime_ns for each in images], np.int64),
     }
-    return pd.DataFrame(table), len(objects) - len(images)
+    return _table_of(str(folder), [each.name for each in images]).assign(**looks), len(objects) - len(images)
+
+
+def _table_of(folder: str, names: Sequence[str]) -> pd.DataFrame:
+    """Ids and paths of images below a folder."""
+    ids, paths = [printable(name) for name in names], [f"{folder}/{name}" for name in names]
+    return pd.DataFrame({"image_id": _texts(ids), "path": _texts(paths)})
+
+
+def _texts(texts: "Sequence[str] | pd.Series") -> pd.Series:
+    """Texts of 8 bytes and their UTF-8 each, where Python's own strings take 57 more."""
+    try:
+        return pd.Series(texts, dtype="string[pyarrow]")
+    except UnicodeEncodeError:  # the name of a file need not be UTF-8
+        return pd.Series(texts, dtype=object)
 
 
 def _is_named_like_an_image(name: str) -> bool:

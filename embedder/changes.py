@@ -3,6 +3,7 @@
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from data.errors import ManifestError
 from data.images import printable
 from data.remote import RemotePath, StorageError, is_remote, place
 from embedder.engine import REMOTE_READERS, Image
-from embedder.known import Files, Hashes, find, keys_of
+from embedder.known import Contents, Files, Hashes, find, keys_of
 
 MOST_ROOTS = 8  # folders in which files that are gone or moved are looked for
 
@@ -29,10 +30,10 @@ class Changes:
 
     def __init__(self, images: pd.DataFrame, files: Files, *, listed: Hashes) -> None:
         self._images = images
-        self._paths = images["path"].to_numpy(dtype=object)
+        self._paths = images["path"]
         self._files, self._listed = files, listed
         self._known_as = files.find(keys_of(self._paths))  # where in `files` each image is, or -1
-        self._taken: set[bytes] = set()  # contents that moved, or are new: whatever else has them is a copy
+        self._taken = Contents(np.empty(0, "S32"))  # that moved, or are new: whatever else has them is a copy
 
     def unchanged(self) -> tuple[NDArray[np.int64], Hashes]:
         """The positions of images whose path, size and mtime the store knows, and what it found in them."""
@@ -72,7 +73,7 @@ class Changes:
             return "known" if self._files.content(at) == sha256 else "changed"
         if sha256 in self._taken:
             return "copy"
-        self._taken.add(sha256)
+        self._taken.add([sha256])
         others = self._files.with_content(sha256)
         if not len(others):
             return "new"
@@ -99,7 +100,7 @@ class Changes:
         ------
         ManifestError : it is not there, or empty, as a place is where nothing is mounted any more.
         """
-        first, last = min(self._paths), max(self._paths)
+        first, last = self._paths.min(), self._paths.max()
         folder = os.path.commonprefix([first, last]).rpartition("/")[0]  # noqa: RUF071  addresses have no other paths
         if not _holds_something(folder):
             raise ManifestError(
@@ -110,8 +111,7 @@ class Changes:
 
 def _look(path: str) -> tuple[int, int]:
     try:
-        found = place(path)
-        status = found.status() if isinstance(found, RemotePath) else os.stat(path)
+        status = cast(RemotePath, place(path)).status() if is_remote(path) else os.stat(path)
     except (OSError, ValueError, StorageError):
         return -1, -1
     return status.st_size, status.st_mtime_ns

@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from data.errors import BackboneError
@@ -48,6 +49,35 @@ _OUTCOMES = {True: OK, False: ("no_embedding", "the backbone gave no finite numb
 
 Job = tuple[int, str]  # an image's position in the list, and its path
 Settled = Mapping[str, Contents]  # by fingerprint, a detector's first: what is not to be embedded, or looked for
+
+
+class Jobs(Sequence[Job]):
+    """Jobs of 8 bytes each: they are made when they are asked for, and a slice of them makes none yet.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n,), int64, of the images to be done.
+    paths : of all images.
+    """
+
+    def __init__(self, positions: NDArray[np.int64], paths: pd.Series) -> None:
+        self._positions, self._paths = positions, paths
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, at: int) -> Job: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Jobs": ...
+    def __getitem__(self, at: int | slice) -> "Job | Jobs":
+        if isinstance(at, slice):
+            return Jobs(self._positions[at], self._paths)
+        position = int(self._positions[at])
+        return position, str(self._paths.iat[position])
+
+    def __iter__(self) -> Iterator[Job]:
+        return zip(self._positions.tolist(), self._paths.iloc[self._positions].tolist(), strict=True)
 
 
 @dataclass
@@ -420,7 +450,7 @@ class Workers:
             self._stop()
             self._pool, self._processes = self._start(order, processes), processes
         try:
-            return self._pool.submit(_work, order, chunk)
+            return self._pool.submit(_work, order, [*chunk])
         except BrokenProcessPool as error:  # a process died since the last look; the future says so in its place
             broken: Future[list[Block]] = Future()
             broken.set_exception(error)

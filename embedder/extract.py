@@ -7,9 +7,7 @@ image are held.
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -18,66 +16,15 @@ import pandas as pd
 from data.errors import StoreError
 from embedder.backbone import Backbone
 from embedder.changes import Changes
-from embedder.engine import Block, Embedded, Engine, Image, InProcess
-from embedder.known import OK, Files, Held, Outcome, keys_of
+from embedder.engine import Block, Embedded, Engine, Image, InProcess, Jobs
+from embedder.known import OK, Files, Held, keys_of
+from embedder.report import ExtractReport, Record
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost;
 FIRST_SECONDS = 4.0  # the first one at this age, each next one at twice the age: a job that is killed every minute ends
-
-NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
-CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
-
-
-@dataclass
-class ExtractReport:
-    """What became of every image, and where the time went.
-
-    Attributes
-    ----------
-    images : DataFrame in input order with image_id, path, sha256 (None where unreadable), status, reason and change:
-        "failed" unless the status is ok; else "known" (the same content under the same path as before), "changed"
-        (other content under a known path), "moved" (a known content whose old path is gone), "copy" (of bytes that the
-        run or the store already had), or "new". NOT_REACHED has none.
-    read : how many were read; the others are unchanged by path, size and mtime.
-    skipped : failed ones among those that were not read, or not tried again.
-    gone : files the store knows of the same folder that are not listed any more.
-    embedded : new rows by fingerprint: two backbones may bear one name.
-    infer_seconds : time spent embedding, by fingerprint; summed over worker processes.
-    read_seconds, decode_seconds : summed over threads, overlapping with everything else.
-    write_seconds, seconds : of the loop's thread; `seconds` is the whole run.
-    interrupted : True after Ctrl-C; everything embedded until then is committed.
-    """
-
-    images: pd.DataFrame
-    read: int = 0
-    skipped: int = 0
-    gone: int = 0
-    embedded: Counter[str] = field(default_factory=Counter)
-    infer_seconds: dict[str, float] = field(default_factory=dict)
-    read_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    write_seconds: float = 0.0
-    seconds: float = 0.0
-    interrupted: bool = False
-
-    @property
-    def statuses(self) -> dict[str, int]:
-        """Images by status, most frequent first; the counts add up to the images that went in."""
-        return {str(status): int(n) for status, n in self.images["status"].value_counts().items()}
-
-    @property
-    def changes(self) -> dict[str, int]:
-        """Images by change, in the order of CHANGES; the counts add up to the images that were reached."""
-        counts = self.images["change"].value_counts()
-        return {change: int(counts.get(change, 0)) for change in CHANGES}
-
-    @property
-    def failures(self) -> pd.DataFrame:
-        """The rows of `images` that were reached and are not ok."""
-        return self.images[~self.images["status"].isin(["ok", NOT_REACHED])]
 
 
 def extract(
@@ -169,35 +116,25 @@ class _Job:
     """What is known and what has been found out about each image of one `extract`."""
 
     def __init__(self, images: pd.DataFrame, held: dict[str, Held], changes: Changes, *, anonymise: bool) -> None:
-        n = len(images)
-        self._ids = images["image_id"].to_numpy(dtype=object)
-        self._paths = images["path"].to_numpy(dtype=object)
+        self._ids, self._paths = images["image_id"], images["path"]
         self._held, self._changes = held, changes
         self._anonymise = anonymise
-        self._sha256 = np.zeros(n, "S32")
-        self._readable = np.zeros(n, bool)
-        self._change = np.full(n, -1, np.int8)
-        self._outcomes: dict[int, Outcome] = {}  # of images that are not ok; most are
-        self.report = ExtractReport(pd.DataFrame())
+        self._record = Record(images)
+        self.report = ExtractReport(self._record)
 
-    def recognise(self) -> list[tuple[int, str]]:
-        """Settle what the store already knows without reading a file; return the positions and paths of the rest."""
+    def recognise(self) -> Jobs:
+        """Settle what the store already knows without reading a file; return the rest."""
         same, contents = self._changes.unchanged()
         for held in self._held.values():
             settled = held.settled.holds(contents)
             same, contents = same[settled], contents[settled]
-        self._sha256[same] = contents
-        self._readable[same] = True
-        self._change[same] = CHANGES.index("known")
+        self._record.set_known(same, contents)
         failed = np.unique(np.array([sha for held in self._held.values() for sha in held.failed], "S32"))
-        for position in same[np.isin(contents, failed)].tolist():
-            self._note_outcome(position, self._content(position))
-        self.report.skipped = len(self._outcomes)
-        todo = np.setdiff1d(np.arange(len(self._paths)), same, assume_unique=True)
-        return [(position, self._paths[position]) for position in todo.tolist()]
-
-    def _content(self, position: int) -> bytes:
-        return self._sha256[position : position + 1].tobytes()  # of a single one NumPy would strip zero bytes
+        known_bad = same[np.isin(contents, failed)].tolist()
+        for position in known_bad:
+            self._note_outcome(position, self._record.content(position))
+        self.report.skipped = len(known_bad)
+        return Jobs(self._record.not_reached(), self._paths)
 
     def new_rows(self, block: Block) -> dict[str, Embedded]:
         """What is new in a block, by fingerprint."""
@@ -216,54 +153,31 @@ class _Job:
 
     def _note_image(self, image: Image) -> list[File]:
         """Note what became of an image; return its file if the store does not have it so."""
-        position = image.position
         self.report.read += 1
         self.report.read_seconds += image.read_seconds
         self.report.decode_seconds += image.decode_seconds
         if image.sha256 is None:
-            self._change[position] = CHANGES.index("failed")
-            self._outcomes[position] = image.status, image.reason
+            self._record.set_failed(image.position, (image.status, image.reason))
             return []
-        self._sha256[position : position + 1] = np.frombuffer(image.sha256, "S32")
-        self._readable[position] = True
-        self._change[position] = CHANGES.index(self._changes.of(position, image.sha256))
-        self._note_outcome(position, image.sha256)
+        self._record.set_read(image.position, image.sha256, self._changes.of(image.position, image.sha256))
+        self._note_outcome(image.position, image.sha256)
         if self._changes.is_recorded(image):
             return []
-        sha256 = image.sha256.hex()
-        name = "" if self._anonymise else self._ids[position]
-        return [File(path_key(self._paths[position]), name, image.size, image.mtime_ns, sha256)]
+        name = "" if self._anonymise else str(self._ids.iat[image.position])
+        path = str(self._paths.iat[image.position])
+        return [File(path_key(path), name, image.size, image.mtime_ns, image.sha256.hex())]
 
     def _note_outcome(self, position: int, sha256: bytes) -> None:
         """An image is ok if it is for every backbone; else its first failure stands for it."""
         failures = [held.failed[sha256] for held in self._held.values() if sha256 in held.failed]
         if failures:
-            self._outcomes[position] = failures[0]
-            self._change[position] = CHANGES.index("failed")
+            self._record.set_failed(position, failures[0])
 
     def finish(self, write_seconds: float, seconds: float) -> ExtractReport:
-        """The report, with one status for every image."""
+        """The report, with its sums."""
         report = self.report
         report.write_seconds, report.seconds = write_seconds, seconds
         report.gone = self._changes.count_gone()
-        status = np.where(self._change < 0, NOT_REACHED, "ok").astype(object)
-        reason = np.full(len(status), "", dtype=object)
-        for position, outcome in self._outcomes.items():
-            status[position], reason[position] = outcome
-        sha256 = [
-            self._content(position).hex() if readable else None for position, readable in enumerate(self._readable)
-        ]
-        names = np.array([*CHANGES, ""], dtype=object)  # -1, not reached, is the last of them
-        report.images = pd.DataFrame(
-            {
-                "image_id": self._ids,
-                "path": pd.Series(self._paths, dtype=object),  # pandas' strings refuse names that are not UTF-8
-                "sha256": pd.Series(sha256, dtype=object),
-                "status": status,
-                "reason": reason,
-                "change": names[self._change],
-            }
-        )
         return report
 
 

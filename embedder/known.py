@@ -23,7 +23,8 @@ Outcome = tuple[str, str]  # status and reason
 Key = tuple[bytes, int]  # a content, and a face in it: 0 is the picture as a whole, those that are found count from 1
 
 OK: Outcome = ("ok", "")
-_RECENT = 1 << 16  # hashes that are kept apart until they are sorted in
+_RECENT = 1 << 12  # hashes that are kept apart until they are sorted in, or, where those are more,
+_PART = 16  # a part of those that are sorted: so each is sorted in a few times only, however many come
 
 
 class Contents:
@@ -51,7 +52,7 @@ class Contents:
     def add(self, hashes: Iterable[bytes]) -> None:
         """Put more in."""
         self._recent.update(hashes)
-        if len(self._recent) >= _RECENT and not self._shared:
+        if len(self._recent) >= max(_RECENT, len(self._sorted) // _PART) and not self._shared:
             self._sort_in()
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,8 @@ from data.files import PRIVATE, atomic_write
 from data.images import printable
 from data.remote import Place
 from embedder.backbone import Backbone
-from embedder.extract import ExtractReport, extract
+from embedder.extract import extract
+from embedder.report import ExtractReport
 from embedder.store import EmbeddingStore, open_store
 from heads.bundle import Bundle
 from heads.net import HeadError

@@ -1,5 +1,6 @@
 """Tables of images are read whole or refused with the rows that are wrong."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import ManifestError
+from data.images import printable
 from data.labels import ETHNICITIES, GENDERS
 from data.manifest import Manifest, list_images, read_manifest, write_manifest
 from data.remote import place
@@ -231,6 +233,26 @@ def test_folder_lists_what_is_named_like_an_image_and_counts_the_rest(tmp_path):
     assert images["image_id"].tolist() == ["a.png", "b.JPG", "sub/c.webp"]
     assert images["path"].tolist() == [str(tmp_path / name) for name in images["image_id"]]
     assert ignored == 2
+
+
+@pytest.mark.parametrize("name", [b"two\nlines.jpg", b"caf\xe9.jpg", "\u00e9\U0001f600.jpg".encode()])
+def test_listed_paths_open_the_files_whatever_they_are_called(tmp_path, name):
+    for each in (b"a.jpg", name):
+        with open(os.path.join(os.fsencode(tmp_path), each), "wb") as file:
+            file.write(each)
+    images, _ = list_images(tmp_path)
+    assert {Path(path).read_bytes() for path in images["path"]} == {b"a.jpg", name}
+    assert images["image_id"].tolist() == [printable(os.path.relpath(path, tmp_path)) for path in images["path"]]
+
+
+def test_listed_texts_are_in_arrows_memory_but_for_names_that_are_not_utf8(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "m.csv").write_text("path\na.jpg\n")
+    for source in (tmp_path, tmp_path / "m.csv"):
+        assert [str(dtype) for dtype in list_images(source)[0].dtypes] == ["string", "string"]
+    (tmp_path / os.fsdecode(b"\xe9.jpg")).touch()
+    images, _ = list_images(tmp_path)
+    assert [str(dtype) for dtype in images.dtypes] == ["string", "object"]
 
 
 def test_folder_without_images_is_refused(tmp_path):

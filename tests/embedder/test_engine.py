@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import BackboneError
 from embedder import engine as engine_module
 from embedder.backbone import load_backbone, usable_cores
-from embedder.engine import CRASHED, Workers
+from embedder.engine import CRASHED, Jobs, Workers
 from embedder.extract import extract
 from embedder.store import open_store
 from tests.cli import ROOT, command, finish, start
@@ -254,6 +256,17 @@ def test_interrupted_workers_keep_what_is_done_and_say_nothing(images, name, tmp
     embedded = len(store.rows(print_))
     assert 10 <= embedded < 41
     assert f"{embedded} embedded" in done.out
+
+
+@pytest.mark.parametrize("dtype", ["string[pyarrow]", object])
+@given(positions=st.lists(st.integers(0, 9)), at=st.slices(10))
+def test_jobs_are_what_a_list_of_them_would_be(dtype, positions, at):
+    names = [f"/faces/{number}.jpg" for number in range(10)]
+    jobs = Jobs(np.array(positions, np.int64), pd.Series(names, range(50, 60), dtype=dtype))
+    expected = [(position, names[position]) for position in positions]
+    assert [*jobs] == [jobs[number] for number in range(len(jobs))] == expected
+    assert [*jobs[at]] == [*jobs[:][at]] == expected[at]
+    assert len(jobs[at]) == len(expected[at])
 
 
 def test_block_of_a_face_without_numbers_is_a_status(tmp_path, draw_image):

@@ -10,8 +10,9 @@ import pytest
 from data.errors import BackboneError, StoreError
 from embedder import engine as engine_module
 from embedder import extract as extract_module
-from embedder.extract import NOT_REACHED, extract, is_in_shard
+from embedder.extract import extract, is_in_shard
 from embedder.preprocess import decode, read_file
+from embedder.report import NOT_REACHED
 from embedder.store import open_store
 from tests.fakes import embedded, fake_backbone
 
