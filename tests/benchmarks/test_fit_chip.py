@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.fit_chip import CORNERS, NOSE_EYES_UPPER_LIP, displacements, fit
+from benchmarks.fit_chip import CORNERS, MIDDLE, NOSE_EYES_UPPER_LIP, displacements, find_landmarks, fit
+from data.images import scan_images
 from embedder.faces.templates import CHIP_SIDE, TEMPLATES
 
 PLACES = np.array(TEMPLATES["chip"].points[68].places) * CHIP_SIDE - CHIP_SIDE / 2 * (1 + 1j)
@@ -38,3 +39,10 @@ def test_displacement_is_how_far_corners_move():
 def test_template_has_a_place_for_each_landmark_that_is_fitted():
     assert TEMPLATES["chip"].points[68].numbers == NOSE_EYES_UPPER_LIP
     assert len(PLACES) == len(NOSE_EYES_UPPER_LIP) == 33
+
+
+def test_the_template_leaves_real_chips_where_they_are(utkface_dir):
+    names = scan_images(utkface_dir)
+    found = find_landmarks([utkface_dir / name for name in names[::150]])
+    assert len(found) > 40
+    assert np.median(displacements(found[:, NOSE_EYES_UPPER_LIP] @ (1, 1j) - MIDDLE, PLACES)) < 2
