@@ -1,6 +1,7 @@
 """faceprobe: the command line. Each command checks its options, makes one library call and prints."""
 
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -19,6 +20,7 @@ from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
     from embedder.backbone import Backbone
+    from embedder.faces.finder import FinderSettings
     from embedder.report import ExtractReport
     from embedder.store import EmbeddingStore
     from heads.cell import Cell
@@ -52,6 +54,48 @@ _weights_option = click.option(
 _max_failures_option = click.option(
     "--max-failures", type=_COUNT, default=0, show_default=True, help="Exit with 1 if more images than this fail."
 )
+
+
+def _face_options(faces: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options by which `extract` and `score` look for faces; `faces` is what --faces is unless it is given."""
+    options = [
+        click.option("--detector", help="Find faces first: hog, cnn, retinaface ... (`faces detectors` lists them)."),
+        click.option(
+            "--crop", help="Template for faces: chip, arcface, eyes, box. Else the percentage of a picture seen."
+        ),
+        click.option("--margin", type=int, help="Show so many percent more around the template."),
+        click.option(
+            "--faces",
+            type=click.Choice(["largest", "all"]),
+            default=faces,
+            show_default=True,
+            help="Of those found in a picture.",
+        ),
+        click.option("--min-face", type=float, help="Only faces of so many pixels on a side."),
+        click.option("--min-confidence", type=float, help="Only faces of which the detector is so sure."),
+        click.option("--min-quality", type=click.FloatRange(0, 1), help="Only faces that can be seen so well, 0 to 1."),
+    ]
+    return lambda command: functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def _view(options: dict[str, Any]) -> dict[str, str]:
+    """What `--crop`, `--margin` and `--detector` say, as settings of a backbone."""
+    return {name: str(options[name]) for name in ("crop", "margin", "detector") if options[name] is not None}
+
+
+def _finder_settings(options: dict[str, Any], detector: str | None) -> "FinderSettings | None":
+    """Which faces to look for, from `_face_options`; None if no detector looks."""
+    from embedder.faces.choice import Choice
+    from embedder.faces.detect import parse_detector
+    from embedder.faces.finder import FinderSettings
+
+    least = {name: options[name] for name in ("min_face", "min_confidence", "min_quality")}
+    if detector:
+        return FinderSettings(parse_detector(detector), Choice(options["faces"], **least))
+    idle = [f"--{name.replace('_', '-')}" for name, value in least.items() if value is not None]
+    if idle:
+        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
+    return None
 
 
 class _InOrder(click.Group):
@@ -128,11 +172,13 @@ def index(folder: Path, dataset: str, output: Path) -> None:
     "--backbone", "names", multiple=True, required=True, help="ArcFace, Facenet, Dlib ... or an .onnx file; repeatable."
 )
 @_weights_option
-@click.option("--crop", type=click.IntRange(10, 100), help="Percentage of a picture's sides that is seen, its middle.")
+@_face_options("largest")
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
 @click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Embed in N processes; one that dies is replaced. Else in this one."
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Embed in N processes; one that dies is replaced. Else in this one; with --detector one per core.",
 )
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the images, for job I of N.")
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
@@ -143,20 +189,24 @@ def extract(
     source: Place,
     names: tuple[str, ...],
     weights: tuple[str, ...],
-    crop: int | None,
     flip: bool,
     store_path: Place,
     workers: int | None,
     shard: str | None,
     max_failures: int,
     log_json: Path | None,
-    **options: bool,
+    retry_failed: bool,
+    anonymise: bool,
+    **faces: Any,
 ) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
 
     Each image is read once for all backbones, and gets one status. What the store already holds is not computed
     again, so a stopped run is continued by the same command, and a second run does only what is new. Any number of
     jobs may fill one store at once; with --shard each does its own part, which new files do not change.
+
+    Pictures are taken for faces as they are. With --detector faces are found in them, once for all backbones, and
+    aligned to a template; --crop chip without a detector says that they are such crops already, as UTKFace's are.
 
     An ONNX file needs a sidecar FILE.json beside it, or its settings after commas. `faceprobe weights list` shows the
     named backbones and which of them work now; --weights seeded:0 runs one on random numbers, for a dry run only.
@@ -169,6 +219,9 @@ def extract(
       faceprobe extract manifest.csv --backbone ArcFace --weights seeded:0 --store store
       faceprobe extract manifest.csv --backbone ArcFace,normalization=base --backbone Dlib --store store
       faceprobe extract manifest.csv --backbone ArcFace --crop 80 --flip --store store
+      faceprobe extract photos/ --backbone Dlib --detector hog --store store
+      faceprobe extract photos/ --backbone Dlib --detector cnn --crop arcface --faces all --min-face 40 --store store
+      faceprobe extract UTKFace/ --backbone Dlib --crop chip --store store
       faceprobe extract photos/ --backbone net.onnx --store store
       faceprobe extract photos/ --backbone net.onnx,channel_order=RGB,normalization=ArcFace --store store
 
@@ -176,9 +229,10 @@ def extract(
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.manifest import list_images
-    from embedder.backbone import load_backbone
+    from embedder.backbone import load_backbone, usable_cores
     from embedder.engine import Workers
     from embedder.extract import extract as run
+    from embedder.faces.finder import load_finder
     from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.seeded import is_made
     from embedder.store import open_store
@@ -187,17 +241,21 @@ def extract(
         _check_output(log_json)
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
-    view = ({"crop": str(crop)} if crop else {}) | ({"flip": "yes"} if flip else {})
+    view = _view(faces) | ({"flip": "yes"} if flip else {})
+    settings = _finder_settings(faces, faces["detector"])
     chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
     for row in map(resolve_backbone, chosen):
         if row.seed is not None and not is_made(row, row.seed):
             click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
+        finder = stack.enter_context(load_finder(settings)) if settings else None
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
-        engine = Workers(chosen, backbones, workers) if workers else None
-        report = run(images, backbones, store, engine=engine, shard=part, on_progress=on_progress, **options)
+        processes = workers or (usable_cores() if finder else 0)
+        engine = Workers(chosen, backbones, processes, finder=finder) if processes else None
+        asked: dict[str, Any] = {"shard": part, "retry_failed": retry_failed, "anonymise": anonymise}
+        report = run(images, backbones, store, finder=finder, engine=engine, on_progress=on_progress, **asked)
     if log_json:  # before printing: whoever reads that may have gone
         _append_json_lines(log_json, _extract_events(report, backbones))
     if ignored:

@@ -16,9 +16,12 @@ import pandas as pd
 from data.errors import StoreError
 from embedder.backbone import Backbone
 from embedder.changes import Changes
-from embedder.engine import Block, Embedded, Engine, Image, InProcess, Jobs
-from embedder.known import OK, Files, Held, keys_of
+from embedder.engine import READ, Block, Embedded, Engine, Image, InProcess, Jobs
+from embedder.faces.finder import Finder
+from embedder.faces.known import KnownFaces
+from embedder.known import OK, Files, Held, held_in, keys_of
 from embedder.report import ExtractReport, Record
+from embedder.spec import EmbeddingSpec
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
 
 SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
@@ -32,6 +35,7 @@ def extract(
     backbones: Sequence[Backbone],
     store: EmbeddingStore,
     *,
+    finder: Finder | None = None,
     engine: Engine | None = None,
     retry_failed: bool = False,
     anonymise: bool = False,
@@ -48,7 +52,8 @@ def extract(
     images : DataFrame with columns image_id and path; where a listing has told them, also size and mtime_ns.
     backbones : those whose embeddings are wanted.
     store : where they go, shard by shard.
-    engine : what reads and embeds with these backbones: this process, or `Workers`.
+    finder : finds the faces in the pictures that are to be embedded; without one, each picture is a face as it is.
+    engine : what reads and embeds with these backbones and this finder: this process, or `Workers`.
     retry_failed : whether contents that failed before are tried again.
     anonymise : keep no names of files, only their hashes.
     shard : (i, n) to do the i-th of n parts alone, i from 1. An image's part depends on its image_id alone, so further
@@ -59,6 +64,7 @@ def extract(
     ------
     StoreError : the disk is full or cannot be written; what was committed before is kept.
     BackboneError : a backbone cannot go on, e.g. its process was killed; what it embedded before is kept.
+    DetectorError : a detector failed on a picture; what was done before is kept.
     ManifestError : the folder of the images is gone; what was embedded before is kept.
     """
     started = time.perf_counter()
@@ -67,19 +73,19 @@ def extract(
     listed = np.sort(keys_of(images["path"]))
     if shard:
         images = images[[is_in_shard(image_id, shard) for image_id in images["image_id"]]]
-    held = {
-        print_: Held(store, print_, retry_failed=retry_failed)
-        for print_ in [backbone.spec.fingerprint for backbone in backbones]
-    }
+    specs = [*([finder.spec] if finder else []), *(backbone.spec for backbone in backbones)]
+    held, known = _what_is_held(store, specs, finder, retry_failed=retry_failed)
     job = _Job(images, held, Changes(images, files, listed=listed), anonymise=anonymise)
-    committer = _Committer(store, backbones)
+    committer = _Committer(store, specs)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
-    blocks = (engine or InProcess(backbones)).run(todo, {print_: each.settled for print_, each in held.items()})
+    settled = {print_: each.settled for print_, each in held.items()}
+    blocks = (engine or InProcess(backbones, finder=finder)).run(todo, settled, known)
     try:
         for block in blocks:
             # in this order: whenever an interrupt comes, what is said to be done will be committed
             committer.add_rows(job.new_rows(block))
+            block.settle(settled)
             committer.add_files(job.note(block.images))
             committer.commit_if_due()
             on_progress(len(block.images))
@@ -94,6 +100,25 @@ def extract(
         blocks.close()
     committer.commit()
     return job.finish(committer.seconds, time.perf_counter() - started)
+
+
+def _what_is_held(
+    store: EmbeddingStore, specs: Sequence[EmbeddingSpec], finder: Finder | None, *, retry_failed: bool
+) -> tuple[dict[str, Held], KnownFaces | None]:
+    """What the store has for each fingerprint; and the faces it knows, if faces are what is embedded."""
+    if finder is None:
+        return {spec.fingerprint: held_in(store, spec.fingerprint, retry_failed=retry_failed) for spec in specs}, None
+    known, choice = KnownFaces(store, finder.spec.fingerprint), finder.settings.choice
+    found = held_in(store, finder.spec.fingerprint, faces=True, retry_failed=retry_failed)
+    wanted = known.wanted(choice)
+    held = {finder.spec.fingerprint: found}
+    for spec in specs[1:]:
+        each = known.held(spec.fingerprint, wanted, retry_failed=retry_failed)
+        if not retry_failed:
+            each.settled.add(found.failed)
+        held[spec.fingerprint] = each
+    found.failed |= known.refusals(choice)
+    return held, known
 
 
 def is_in_shard(image_id: str, shard: tuple[int, int]) -> bool:
@@ -159,6 +184,8 @@ class _Job:
         if image.sha256 is None:
             self._record.set_failed(image.position, (image.status, image.reason))
             return []
+        if image.status != READ:  # which no row of a backbone says where it is the choice that wants none of its faces
+            next(iter(self._held.values())).failed[image.sha256] = image.status, image.reason
         self._record.set_read(image.position, image.sha256, self._changes.of(image.position, image.sha256))
         self._note_outcome(image.position, image.sha256)
         if self._changes.is_recorded(image):
@@ -193,11 +220,11 @@ def _check_names(store: EmbeddingStore, files: Files, *, anonymise: bool) -> Non
 
 def _to_write(embedded: Embedded, held: Held) -> Embedded:
     """What the store is to be told of: not what another process has embedded meanwhile, nor a failure it knows."""
-    news = {sha256: outcome for sha256, outcome in embedded.outcomes.items() if sha256 not in held.settled}
-    outcomes = {sha256: outcome for sha256, outcome in news.items() if held.failed.get(sha256) != outcome}
-    ok = [sha256 for sha256, outcome in embedded.outcomes.items() if outcome == OK]
+    news = {key: outcome for key, outcome in embedded.outcomes.items() if key[0] not in held.settled}
+    outcomes = {key: outcome for key, outcome in news.items() if held.failed.get(key[0]) != outcome}
+    ok = [key for key, outcome in embedded.outcomes.items() if outcome == OK]
     held.add(news)
-    return Embedded(outcomes, embedded.vectors[[sha256 in outcomes for sha256 in ok]], embedded.seconds)
+    return Embedded(outcomes, embedded.vectors[[key in outcomes for key in ok]], embedded.seconds)
 
 
 class _Committer:
@@ -208,9 +235,9 @@ class _Committer:
     seconds : spent writing.
     """
 
-    def __init__(self, store: EmbeddingStore, backbones: Sequence[Backbone]) -> None:
+    def __init__(self, store: EmbeddingStore, specs: Sequence[EmbeddingSpec]) -> None:
         self._store = store
-        self._specs = {backbone.spec.fingerprint: backbone.spec for backbone in backbones}
+        self._specs = {spec.fingerprint: spec for spec in specs}
         self._rows: dict[str, list[Embedded]] = {print_: [] for print_ in self._specs}
         self._files: list[File] = []
         self._committed = time.monotonic()
@@ -242,10 +269,13 @@ class _Committer:
         for print_, spec in self._specs.items():
             waiting = self._rows[print_]
             if waiting:
-                rows = [(sha, 0, *outcome) for each in waiting for sha, outcome in each.outcomes.items()]
+                rows = [
+                    (sha.hex(), face, *outcome) for each in waiting for (sha, face), outcome in each.outcomes.items()
+                ]
                 frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
-                frame["sha256"] = [sha256.hex() for sha256 in frame["sha256"]]
-                vectors = np.concatenate([each.vectors for each in waiting])
+                vectors = np.concatenate(
+                    [np.empty((0, *spec.dim)), *(each.vectors for each in waiting if len(each.vectors))]
+                )
                 self._store.add(spec, frame, vectors, seconds=sum(each.seconds for each in waiting))
                 self._rows[print_] = []  # only now: an interrupt during the write leaves them for the last commit
         if self._files:

@@ -83,7 +83,7 @@ def _viewed(row: BackboneSpec, *, flip: str = "no", **view: str) -> BackboneSpec
 def _cropped(row: BackboneSpec, *, crop: str = "", margin: str = "", detector: str = "") -> BackboneSpec:
     crop = crop or (_DEFAULT_TEMPLATE if detector else "100")
     if crop in TEMPLATES:
-        if not (margin.removeprefix("-").isdecimal() and int(margin) in _MARGINS or not margin):
+        if not ((margin.removeprefix("-").isdecimal() and int(margin) in _MARGINS) or not margin):
             raise BackboneError(
                 f"margin of {row.name} must be a percentage from {_MARGINS[0]} to {_MARGINS[-1]}, found {margin}"
             )

@@ -1,6 +1,5 @@
 """Which faces a store knows, held in memory for the length of a job: some 60 bytes a face."""
 
-import binascii
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -101,15 +100,13 @@ class KnownFaces:
         return Held(complete, held.failed)
 
     def rows_of(self, sha256: bytes) -> Rows | None:
-        """The faces of one content, (k, columns), largest first; None if it has none here, or they lie elsewhere now."""
+        """The faces of one content, (k, columns), largest first; None if it has none, or they lie elsewhere now."""
         wanted = np.array(sha256, "S32")
         start, stop = np.searchsorted(self.contents, wanted, "left"), np.searchsorted(self.contents, wanted, "right")
         if start == stop:
             return None
         try:
-            found = [
-                self._shards[self._shard[at]].vectors(self._rows[at : at + 1]) for at in range(start, stop)
-            ]
+            found = [self._shards[self._shard[at]].vectors(self._rows[at : at + 1]) for at in range(start, stop)]
         except ShardVanished:  # `compact` is at work
             return None
         return np.concatenate(found)

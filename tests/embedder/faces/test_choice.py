@@ -9,9 +9,7 @@ from data.errors import DetectorError
 from embedder.faces.choice import CHOICES, TRAITS, Choice
 
 floors = st.none() | st.floats(0, 10)
-choices = st.builds(
-    Choice, faces=st.sampled_from(CHOICES), min_face=floors, min_confidence=floors, min_quality=floors
-)
+choices = st.builds(Choice, faces=st.sampled_from(CHOICES), min_face=floors, min_confidence=floors, min_quality=floors)
 pictures = st.lists(st.lists(st.tuples(*[st.floats(0, 10, width=32)] * 3), min_size=1, max_size=5), max_size=6)
 
 
