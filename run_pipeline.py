@@ -19,9 +19,9 @@ from data.errors import BackboneError, FaceprobeError
 from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
-    from embedder.backbone import Backbone
     from embedder.faces.finder import FinderSettings
     from embedder.report import ExtractReport
+    from embedder.spec import EmbeddingSpec
     from embedder.store import EmbeddingStore
     from heads.cell import Cell
     from heads.compare import Comparison
@@ -253,14 +253,15 @@ def extract(
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         processes = workers or (usable_cores() if finder else 0)
-        engine = Workers(chosen, backbones, processes, finder=finder) if processes else None
+        engine = Workers(backbones, processes, finder=finder) if processes else None
         asked: dict[str, Any] = {"shard": part, "retry_failed": retry_failed, "anonymise": anonymise}
         report = run(images, backbones, store, finder=finder, engine=engine, on_progress=on_progress, **asked)
+    specs = [each.spec for each in ([finder] if finder else []) + backbones]
     if log_json:  # before printing: whoever reads that may have gone
-        _append_json_lines(log_json, _extract_events(report, backbones))
+        _append_json_lines(log_json, _extract_events(report, specs))
     if ignored:
         click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
-    _print_extract(report, backbones)
+    _print_extract(report, specs)
     if report.interrupted:
         click.echo(f"interrupted; what was done is in {store_path}, the same command goes on", err=True)
         sys.stdout.flush()
@@ -277,7 +278,7 @@ def _shard(text: str) -> tuple[int, int]:
     return int(i), int(n)
 
 
-def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None:
+def _print_extract(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> None:
     changes = [
         _count(n, "copy") if change == "copy" else f"{n:,} {change}" for change, n in report.changes.items() if n
     ]
@@ -291,15 +292,15 @@ def _print_extract(report: "ExtractReport", backbones: "list[Backbone]") -> None
     _print_statuses(report)
     if report.skipped:
         click.echo(f"{report.skipped:,} of them failed before and were not tried again; --retry-failed does")
-    for backbone in backbones:
-        spec = backbone.spec
+    for spec in specs:
         shape = " x ".join(map(str, spec.dim)) + ("-d" if len(spec.dim) == 1 else "")
-        click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.fingerprint]:,} embedded")
+        done = "found" if spec.holds_faces else "embedded"
+        click.echo(f"{spec.name} {spec.fingerprint} ({shape}): {report.embedded[spec.fingerprint]:,} {done}")
     if not report.read and not not_reached:
         click.echo(f"nothing to do: the store has it all ({report.seconds:.1f} s)")
         return
-    names = {backbone.spec.fingerprint: backbone.spec.name for backbone in backbones}
-    infer = ", ".join(f"infer {names[print_]} {seconds:.1f}" for print_, seconds in report.infer_seconds.items())
+    names = {spec.fingerprint: spec.name if spec.holds_faces else f"infer {spec.name}" for spec in specs}
+    infer = ", ".join(f"{names[print_]} {seconds:.1f}" for print_, seconds in report.infer_seconds.items())
     click.echo(
         f"{report.read:,} read in {report.seconds:.1f} s, {report.read / report.seconds:,.0f} images/s; "
         f"seconds: {infer or 'infer 0'}, write {report.write_seconds:.1f}; beside it in threads: "
@@ -315,7 +316,7 @@ def _print_statuses(report: "ExtractReport") -> None:
         click.echo(f"  ... and {len(report.failures) - 5:,} more")
 
 
-def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Iterator[dict[str, Any]]:
+def _extract_events(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> Iterator[dict[str, Any]]:
     for image_id, status, reason in report.failures[["image_id", "status", "reason"]].itertuples(index=False):
         yield {"event": "failure", "image_id": image_id, "status": status, "reason": reason}
     yield {
@@ -329,12 +330,12 @@ def _extract_events(report: "ExtractReport", backbones: "list[Backbone]") -> Ite
         "interrupted": report.interrupted,
         "backbones": [
             {
-                "name": backbone.spec.name,
-                "fingerprint": backbone.spec.fingerprint,
-                "embedded": report.embedded[backbone.spec.fingerprint],
-                "infer_seconds": report.infer_seconds.get(backbone.spec.fingerprint, 0.0),
+                "name": spec.name,
+                "fingerprint": spec.fingerprint,
+                "embedded": report.embedded[spec.fingerprint],
+                "infer_seconds": report.infer_seconds.get(spec.fingerprint, 0.0),
             }
-            for backbone in backbones
+            for spec in specs
         ],
         "seconds": report.seconds,
         "read_seconds": report.read_seconds,
@@ -679,6 +680,9 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
+@_face_options("all")
+@click.option("--accept-mismatch", is_flag=True, help="Score though faces are found or cut otherwise; rows say so.")
+@click.option("--workers", type=click.IntRange(min=1), help="As of `extract`.")
 @click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
 @_max_failures_option
 def score(
@@ -687,20 +691,32 @@ def score(
     output: Path,
     ethnicity: bool,
     name: str | None,
+    accept_mismatch: bool,
+    workers: int | None,
     store_path: Place | None,
     max_failures: int,
+    **faces: Any,
 ) -> None:
-    """Predict age, gender and whatever the bundle knows for every image of SOURCE, a folder or a manifest.
+    """Predict age, gender and whatever the bundle knows for the faces in every image of SOURCE, a folder or a manifest.
 
-    One row per image, in order; an image that cannot be used has a status and a reason and no prediction. Nine of ten
-    ages lie between age_low and age_high, for faces like those the bundle was trained on.
+    Faces are found and cut as those that the bundle was trained on; --detector none says that the images are such crops
+    already. A bundle of images that were taken as they are takes them so here. One row per face, in order; an image
+    without one has a row with a status and a reason and no prediction. Nine of ten ages lie between age_low and
+    age_high, for faces like those the bundle was trained on.
 
     \b
     Examples:
       faceprobe score photos/ --bundle bundle -o scores.csv
+      faceprobe score photos/ --bundle bundle --faces largest --min-face 60 -o scores.csv
+      faceprobe score chips/ --bundle bundle --detector none -o scores.csv
+      faceprobe score photos/ --bundle bundle --detector retinaface --accept-mismatch -o scores.csv
       faceprobe score photos/ --bundle bundle --ethnicity -o scores.parquet
     """
     from data.manifest import list_images
+    from embedder.backbone import usable_cores
+    from embedder.engine import Workers
+    from embedder.faces.finder import load_finder
+    from embedder.spec import UNALIGNED
     from heads.bundle import load_bundle
     from heads.score import WRITERS, write_scores
     from heads.score import score as run
@@ -708,8 +724,17 @@ def score(
     _check_output(output, tuple(WRITERS))
     images, ignored = list_images(source)
     bundle = load_bundle(bundle_path)
-    with bundle.load_backbone(name) as backbone, _progress("scoring", "img", total=len(images)) as on_progress:
-        rows, report = run(images, bundle, backbone, ethnicity=ethnicity, store=store_path, on_progress=on_progress)
+    view = {key: value for key, value in _view(faces).items() if value != UNALIGNED}
+    detector = faces["detector"] or bundle.embedding.detector
+    settings = _finder_settings(faces, None if detector == UNALIGNED else detector)
+    with contextlib.ExitStack() as stack:
+        backbone = stack.enter_context(bundle.load_backbone(name, view=view, accept_mismatch=accept_mismatch))
+        finder = stack.enter_context(load_finder(settings)) if settings else None
+        on_progress = stack.enter_context(_progress("scoring", "img", total=len(images)))
+        processes = workers or (usable_cores() if finder else 0)
+        engine = Workers([backbone], processes, finder=finder) if processes else None
+        looking: dict[str, Any] = {"finder": finder, "engine": engine, "store": store_path}
+        rows, report = run(images, bundle, backbone, ethnicity=ethnicity, on_progress=on_progress, **looking)
     if ignored:
         click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
     if report.interrupted:

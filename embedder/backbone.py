@@ -46,10 +46,12 @@ class Backbone:
     Attributes
     ----------
     spec : EmbeddingSpec, with the fingerprint of everything that changes a vector.
+    row : what it was started from, and can be started from in other processes.
     """
 
-    def __init__(self, spec: EmbeddingSpec, runtime: Runtime) -> None:
+    def __init__(self, spec: EmbeddingSpec, runtime: Runtime, *, row: BackboneSpec | None = None) -> None:
         self.spec = spec
+        self.row = row
         self._runtime = runtime
 
     def crop(self, picture: Picture) -> Picture:
@@ -134,11 +136,12 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
 
 def start_backbone(spec: BackboneSpec, *, cores: int | None = None) -> Backbone:
     """Start the runtime of a row of data; see `load_backbone`."""
+    row = spec
     if spec.seed is not None:
         spec = dataclasses.replace(spec, weights=seeded_weights(BACKBONES[spec.name], spec.seed))
     module = importlib.import_module(f"embedder.runtimes.{spec.runtime}")
     spec, runtime = module.load(spec, cores or usable_cores())
-    return Backbone(_embedding_spec(spec, module.LIBRARY), runtime)
+    return Backbone(_embedding_spec(spec, module.LIBRARY), runtime, row=row)
 
 
 def usable_cores() -> int:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from data.remote import Place, is_remote
-from embedder.backbone import Backbone, load_backbone, usable_cores
+from embedder.backbone import Backbone, start_backbone, usable_cores
 from embedder.faces.face import Face
 from embedder.faces.finder import FOUND, Finder, FinderSettings, load_finder
 from embedder.faces.known import KnownFaces
@@ -31,7 +31,7 @@ from embedder.faces.templates import AlignmentError
 from embedder.known import OK, Contents, Key, Outcome
 from embedder.preprocess import ImageRejected, Picture, decoded, read_file
 from embedder.processes import exit_of, start_processes
-from embedder.spec import EmbeddingSpec
+from embedder.spec import BackboneSpec, EmbeddingSpec
 from embedder.store import open_store
 
 BLOCK_PER_CORE = 64  # images per core handed to the backbones at once: some 16 batches, so cores finish together
@@ -308,14 +308,14 @@ class _Order:
 
     Attributes
     ----------
-    names, finder : as `Workers` has them.
+    rows, finder : of the backbones, and what looks for faces, if anything does.
     fingerprints : of the detector, if there is a finder, and of the backbones.
     cores : how many to use.
     settled : the folder that says what is settled.
     known : the store that knows faces.
     """
 
-    names: tuple[str, ...]
+    rows: tuple[BackboneSpec, ...]
     finder: FinderSettings | None
     fingerprints: tuple[str, ...]
     cores: int
@@ -331,16 +331,13 @@ class Workers:
 
     Parameters
     ----------
-    names : of the backbones, as `load_backbone` takes them.
-    backbones : the same, loaded in this process, where they do not work.
+    backbones : by `load_backbone` or `start_backbone`; they do not work in this process, but in others like them.
     n : how many processes, at most.
     finder : as of `InProcess`; it does not work in this process either.
     """
 
-    def __init__(
-        self, names: Sequence[str], backbones: Sequence[Backbone], n: int, *, finder: Finder | None = None
-    ) -> None:
-        self._names = tuple(names)
+    def __init__(self, backbones: Sequence[Backbone], n: int, *, finder: Finder | None = None) -> None:
+        self._rows = tuple(backbone.row for backbone in backbones if backbone.row)
         specs = [*([finder.spec] if finder else []), *(backbone.spec for backbone in backbones)]
         self._finder = finder.settings if finder else None
         self._dims = {spec.fingerprint: spec.dim for spec in specs}
@@ -366,7 +363,7 @@ class Workers:
             for print_, contents in settled.items():
                 contents.save(Path(folder) / f"{print_}.npy")
             place_ = known.store.path if known else None
-            order = _Order(self._names, self._finder, tuple(self._dims), cores, Path(folder), place_)
+            order = _Order(self._rows, self._finder, tuple(self._dims), cores, Path(folder), place_)
             try:
                 yield from self._without_crashes_in_a_row(self._run(order, chunks))
             finally:
@@ -465,7 +462,7 @@ class Workers:
                 return self._start_once(order, processes)
             except BrokenProcessPool as error:
                 raise BackboneError(
-                    f"a worker process ends while it loads {', '.join(self._names)}{exit_of(error)}: perhaps memory is "
+                    f"a worker process ends while it loads {self._what()}{exit_of(error)}: perhaps memory is "
                     "short; give fewer --workers, or leave the option out to see what it says"
                 ) from None
 
@@ -481,6 +478,9 @@ class Workers:
             raise BackboneError("a worker process found other weights than this one: leave the files alone, run again")
         return pool
 
+    def _what(self) -> str:
+        return ", ".join(row.name for row in self._rows)
+
     def _stop(self) -> None:
         pool, self._pool, self._processes = self._pool, None, 0
         if pool is not None:
@@ -490,7 +490,7 @@ class Workers:
 @functools.lru_cache(maxsize=1)
 def _engine(order: _Order) -> tuple[InProcess, dict[str, Contents], KnownFaces | None, tuple[str, ...]]:
     """What a worker process loads once."""
-    backbones = [load_backbone(name, cores=order.cores) for name in order.names]
+    backbones = [start_backbone(row, cores=order.cores) for row in order.rows]
     finder = load_finder(order.finder) if order.finder else None
     settled = {print_: Contents.load(order.settled / f"{print_}.npy") for print_ in order.fingerprints}
     engine = InProcess(backbones, finder=finder, cores=order.cores)

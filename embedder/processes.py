@@ -19,7 +19,8 @@ def start_processes(n: int, *, scratch: Path | None = None) -> Any:
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(n, initializer=_belong, initargs=(os.getpid(), scratch))
+    # no timeout: one that has nothing to do for a while is not to end, which loky would warn of
+    pool = ProcessPoolExecutor(n, timeout=None, initializer=_belong, initargs=(os.getpid(), scratch))
     # Ctrl-C at a terminal reaches every process. What is blocked here while they start is blocked in them for good.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

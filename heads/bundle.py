@@ -118,7 +118,7 @@ class Bundle:
         """
         row = with_view(resolve_backbone(name) if name else self._backbone_spec(), view)
         backbone = start_backbone(row, cores=cores)
-        differing = difference(backbone.spec, self.embedding)
+        differing = self.mismatch(backbone)
         if not differing or (accept_mismatch and {field for field, _, _ in differing} <= set(ACCEPTABLE)):
             return backbone
         backbone.close()
@@ -130,6 +130,10 @@ class Bundle:
             f"{self.embedding.name} {self.embedding.fingerprint}.\n{lines}\n"
             "Score with the bundle's own backbone, or train a bundle on this one."
         )
+
+    def mismatch(self, backbone: Backbone) -> list[tuple[str, Any, Any]]:
+        """In what a backbone's embeddings differ from the bundle's own: field, what it is, what it should be."""
+        return difference(backbone.spec, self.embedding)
 
     def _backbone_spec(self) -> BackboneSpec:
         spec, recorded = self.embedding, self.embedding.recorded

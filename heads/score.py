@@ -11,7 +11,10 @@ from data.files import PRIVATE, atomic_write
 from data.images import printable
 from data.remote import Place
 from embedder.backbone import Backbone
+from embedder.engine import Engine
 from embedder.extract import extract
+from embedder.faces.finder import Finder
+from embedder.faces.table import BOX, as_frame, traits_of
 from embedder.report import ExtractReport
 from embedder.store import EmbeddingStore, open_store
 from heads.bundle import Bundle
@@ -24,6 +27,8 @@ WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 }
 
 AGES = ("age", "age_low", "age_high")
+FACE_COLUMNS = (*BOX, "confidence", "quality")  # the box in pixels of the upright image
+NO_EMBEDDING = ("no_embedding", "the backbone gave no numbers for this face")
 
 NOT_TRAINED = "(random weights, not trained)"  # stands beside the bundle's id in every row
 
@@ -36,23 +41,30 @@ def score(
     bundle: Bundle,
     backbone: Backbone,
     *,
+    finder: Finder | None = None,
+    engine: Engine | None = None,
     ethnicity: bool = False,
     store: Place | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> tuple[pd.DataFrame, ExtractReport]:
-    """Predict every task of a bundle for every image.
+    """Predict every task of a bundle for every image, or for every face that is found in them.
 
     Parameters
     ----------
     images : DataFrame with image_id and path.
-    bundle, backbone : the second from `bundle.load_backbone`, so that the embeddings are the bundle's own.
+    bundle, backbone : the second from `bundle.load_backbone`, so that the embeddings are the bundle's own, or as near
+        to them as was accepted.
+    finder : finds faces in the images; without one each image is a face as it is.
+    engine : as of `extract`.
     ethnicity : whether to predict it, if the bundle can.
     store : an embedding store to take known embeddings from and to keep new ones in; by default none are kept.
 
     Returns
     -------
-    rows : DataFrame, one row per image in input order: path (relative), face (0, or missing without one), status,
-        reason, the columns of `Bundle.predict`, bundle (its id). Predictions are missing unless status is "ok".
+    rows : DataFrame in input order, one row per face, and one for each image without any: path (relative), face (0 for
+        the image as a whole, else its number, from 1, the largest first; missing without one), status, reason; with a
+        finder the columns FACE_COLUMNS; the columns of `Bundle.predict`; mismatch, if one was accepted; bundle (its
+        id). Predictions are missing unless status is "ok".
     report : of the extraction, for counts and times.
     """
     tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
@@ -61,19 +73,32 @@ def score(
     if not tasks:
         raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
     with _store(store) as embeddings:
-        report = extract(images, [backbone], embeddings, on_progress=on_progress)
-        found, vectors = embeddings.read(backbone.spec.fingerprint, report.images["sha256"])
+        report = extract(images, [backbone], embeddings, finder=finder, engine=engine, on_progress=on_progress)
+        rows = report.images.reset_index(drop=True)
+        rows = rows.assign(face=0) if finder is None else _with_faces(rows, embeddings, finder)
+        found, vectors = embeddings.read(backbone.spec.fingerprint, rows["sha256"], face=rows["face"])
     predicted = bundle.predict(vectors, tasks=tasks).set_index(found.index)
-    rows = pd.DataFrame(
-        {
-            "path": [printable(name) for name in report.images["image_id"]],
-            "face": found["face"].reindex(report.images.index).astype("Int16"),
-            "status": report.images["status"],
-            "reason": report.images["reason"],
-        }
-    )
+    rows["path"] = [printable(name) for name in rows["image_id"]]
+    rows["face"] = rows["face"].where(rows["status"] == "ok").astype("Int16")
+    lost = (rows["status"] == "ok") & ~rows.index.isin(found.index)  # of several faces of an image one may fail alone
+    rows.loc[lost, ["status", "reason"]] = NO_EMBEDDING
+    columns = ["path", "face", "status", "reason", *(FACE_COLUMNS if finder else ())]
     name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {NOT_TRAINED}"
-    return rows.join(predicted).assign(bundle=name), report
+    accepted = "; ".join(f"{what} {given}, trained on {own}" for what, given, own in bundle.mismatch(backbone))
+    return rows[columns].join(predicted).assign(**({"mismatch": accepted} if accepted else {}), bundle=name), report
+
+
+def _with_faces(images: pd.DataFrame, store: EmbeddingStore, finder: Finder) -> pd.DataFrame:
+    """A row per wanted face of images that are ok, with its number and FACE_COLUMNS; the other images as they are."""
+    found, rows = store.read_all(finder.spec.fingerprint, images["sha256"][images["status"] == "ok"])
+    first = ~found["sha256"].duplicated().to_numpy()
+    faces = pd.concat([found, as_frame(rows).rename(columns={"score": "quality"})[[*FACE_COLUMNS]]], axis=1)
+    wanted = faces[finder.settings.choice.wanted(traits_of(rows), first)]
+    ok = images["status"] == "ok"
+    each = images[ok].rename_axis("image").reset_index().merge(wanted, on="sha256", how="left")
+    rest = images[~ok].rename_axis("image").reset_index().assign(face=float("nan"))
+    together = pd.concat([each, rest], ignore_index=True) if len(rest) else each
+    return together.sort_values(["image", "face"], kind="stable").drop(columns="image").reset_index(drop=True)
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ def job(place: Path, store: Path, workers: int | None) -> None:
     name = backbone_of(place)
     blocks = mock.patch.multiple(engine_module, BLOCK_PER_CORE=2, usable_cores=lambda: 1)
     with blocks, mock.patch.object(extract_module, "SHARD_ROWS", 5), load_backbone(name) as backbone:
-        engine = Workers([name], [backbone], workers) if workers else None
+        engine = Workers([backbone], workers) if workers else None
         extract(list_images(place / "faces")[0], [backbone], open_store(store, create=True), engine=engine)
 
 

@@ -46,7 +46,7 @@ def table_spec(detector: DetectorSpec) -> EmbeddingSpec:
         crop=WHOLE,
         decode=DECODE,
         precision="fp32",
-        name=str(detector),
+        name=f"faces by {detector}",
         dtype="float32",
         recorded={**recorded, "columns": COLUMNS},
     )

@@ -99,7 +99,9 @@ def verify(path: Place, *, on_progress: Callable[[int, int], object] = lambda do
             report.bytes += checked.bytes
             norms.setdefault(checked.folder, []).extend(checked.norms)
             on_progress(report.bytes, total)
-    report.norms = {name: _summary(np.concatenate(parts)) for name, parts in norms.items() if parts}
+    of_faces = {name for name, spec in specs.items() if spec.holds_faces}  # whose rows have no meaning as vectors
+    lengths = {name: parts for name, parts in norms.items() if parts and name not in of_faces}
+    report.norms = {name: _summary(np.concatenate(parts)) for name, parts in lengths.items()}
     if not report.damaged:  # what follows reads through the store
         store = EmbeddingStore(path)
         with unchanged(store):

@@ -77,7 +77,7 @@ def mark(images: pd.DataFrame, position: int, word: bytes) -> str:
 def run(images, name, place, workers, **options):
     with load_backbone(name) as backbone:
         store = open_store(place, create=True)
-        engine = Workers([name], [backbone], workers) if workers else None
+        engine = Workers([backbone], workers) if workers else None
         return extract(images, [backbone], store, engine=engine, **options), store
 
 
@@ -202,7 +202,7 @@ def test_worker_that_dies_as_it_starts_is_one_clear_error(images, name, tmp_path
 def test_file_that_fits_no_more_is_the_backbones_own_error(images, name, tmp_path, monkeypatch):
     with load_backbone(name) as backbone:
         (tmp_path / "mean.onnx").write_bytes(b"no graph")
-        engine = Workers([name], [backbone], 1)
+        engine = Workers([backbone], 1)
         with pytest.raises(BackboneError, match="cannot be opened as an ONNX model"):
             extract(images, [backbone], open_store(tmp_path / "store", create=True), engine=engine)
 
