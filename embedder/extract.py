@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from data.errors import StoreError
 from embedder.backbone import Backbone
@@ -75,6 +76,7 @@ def extract(
     committer = _Committer(store, backbones)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
+    pa.default_memory_pool().release_unused()  # what listing and recognising took: the networks want it now
     blocks = (engine or InProcess(backbones)).run(todo, {print_: each.settled for print_, each in held.items()})
     try:
         for block in blocks:
