@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from data.errors import StoreError
 from embedder.backbone import Backbone
@@ -79,6 +80,7 @@ def extract(
     committer = _Committer(store, specs)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
+    pa.default_memory_pool().release_unused()  # what listing and recognising took: the networks want it now
     settled = {print_: each.settled for print_, each in held.items()}
     blocks = (engine or InProcess(backbones, finder=finder)).run(todo, settled, known)
     try:
