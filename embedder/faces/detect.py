@@ -1,4 +1,4 @@
-"""Face detectors by name: what is asked for in words, whether it works here, and faces in full-size coordinates.
+"""Face detectors by name: a setting in words, the detector it loads, and faces in full-size coordinates.
 
 Rows of data and the libraries are in `embedder.faces.detectors`. What all share is here: the size of the picture that a
 library sees, the search in turned pictures, landmarks at full size, and that an exception is never "no face".
@@ -43,8 +43,8 @@ __all__ = [
 DEFAULT = "hog"
 SIDES = (100, 20_000)  # that may be asked for, in pixels
 TURNS = (90, 180, 270)
-_LEAST_SIDE = 80  # of what a library is given: networks fail on strips that are narrower than their filters
 ENLARGED = 4  # times at most; beyond it a least face would have fewer pixels than any backbone can use
+_LEAST_SIDE = 80  # of what a library is given: networks fail on strips that are narrower than their filters
 
 
 @dataclass(frozen=True)
@@ -145,36 +145,36 @@ class _Detector:
 
     def detect(self, picture: Picture) -> list[Face]:
         """See `Detector`."""
-        small = _resized(picture, self._spec)
-        faces = self._look(picture, small, 0)
-        if not faces and self._spec.turned:
-            by_turn = [self._look(picture, small, turned) for turned in TURNS]
-            faces = max(by_turn, key=lambda faces: max((face.confidence for face in faces), default=-math.inf))
-        return sorted(faces, key=lambda face: face.size, reverse=True)
+        if self._library is None:
+            raise DetectorError(f"{self._spec} is closed: load it again")
+        try:
+            return sorted(self._faces(self._library, picture), key=lambda face: face.size, reverse=True)
+        except Exception as error:
+            height, width = picture.shape[:2]
+            raise DetectorError(f"{self._spec} failed on a picture of {width} x {height}: {_words(error)}") from error
 
     def close(self) -> None:
         """See `Detector`."""
         self._library = None
 
-    def _look(self, picture: Picture, small: Picture, turned: int) -> list[Face]:
+    def _faces(self, library: Library, picture: Picture) -> list[Face]:
+        small = _resized(picture, self._spec)
+        faces = self._look(library, picture, small, 0)
+        if faces or not self._spec.turned:
+            return faces
+        by_turn = [self._look(library, picture, small, turned) for turned in TURNS]
+        return max(by_turn, key=lambda faces: max((face.confidence for face in faces), default=-math.inf))
+
+    def _look(self, library: Library, picture: Picture, small: Picture, turned: int) -> list[Face]:
         """Faces in the picture turned clockwise, in coordinates of the upright one."""
-        seen = np.rot90(picture, -turned // 90)
-        found = self._find(np.ascontiguousarray(np.rot90(small, -turned // 90)))
-        scale = np.array(seen.shape[1::-1]) / np.rot90(small, -turned // 90).shape[1::-1]
+        seen, shown = (np.rot90(whole, -turned // 90) for whole in (picture, small))
+        below, beside = (max(0, _LEAST_SIDE - length) for length in shown.shape[:2])
+        padded = cv2.copyMakeBorder(np.ascontiguousarray(shown), 0, below, 0, beside, cv2.BORDER_CONSTANT)
+        with self._alone:
+            found = library.find(padded.astype(np.uint8, copy=False))
+        scale = np.array(seen.shape[1::-1]) / shown.shape[1::-1]
         faces = (_at_full_size(one, seen, scale) for one in found)
         return [_upright(face, turned, picture) for face in faces if face.size > 0]
-
-    def _find(self, picture: Picture) -> list[Found]:
-        if self._library is None:
-            raise DetectorError(f"{self._spec} is closed: load it again")
-        below, beside = (max(0, _LEAST_SIDE - length) for length in picture.shape[:2])
-        padded = cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)
-        try:
-            with self._alone:
-                return list(self._library.find(padded))
-        except Exception as error:
-            height, width = picture.shape[:2]
-            raise DetectorError(f"{self._spec} failed on a picture of {width} x {height}: {_words(error)}") from error
 
 
 def _resized(picture: Picture, spec: DetectorSpec) -> Picture:
