@@ -3,10 +3,9 @@
     python -m benchmarks.fit_chip FOLDER [--every 1]
 
 A chip is a face cut to the template already, so the right places for its landmarks are those that leave it where it
-is: their mean over all chips, made a little larger, for landmarks vary and the mean alone would make faces 1 % too
-small. Chips count by the inverse of how far they move, so that faces found wrong count little. Printed are the
-places in pixels, and how far the corners of chips move that were not fitted: by these places, by those of other
-choices of landmarks, and by dlib's own `get_face_chip`.
+is: their mean over all chips, where chips count by the inverse of how far they move, so that faces found wrong count
+little. Printed are the places in pixels, and how far the corners of chips move that were not fitted: by these places,
+by those of other choices of landmarks, and by dlib's own `get_face_chip`.
 """
 
 import argparse
@@ -83,17 +82,18 @@ def fit(points: Plane) -> Plane:
     for _ in range(ROUNDS):
         weights = 1 / np.maximum(displacements(points, places), 1)
         places = np.average(points, axis=0, weights=weights)
-        a, b = (np.average(each, weights=weights) for each in transforms(points, places))
-        places = (places - b) / a
     return places
 
 
 def transforms(points: Plane, places: Plane) -> tuple[Plane, Plane]:
-    """a and b, (n,) each, of the transforms z -> a z + b that bring the landmarks (n, k) of chips to places."""
-    middles = points.mean(axis=1)
-    centred = points - middles[:, None]
-    a = (centred.conj() * (places - places.mean())).sum(axis=1) / (np.abs(centred) ** 2).sum(axis=1)
-    return a, places.mean() - a * middles
+    """a and b, (n,) each, of the transforms z -> a z + b that bring the landmarks (n, k) of chips to places.
+
+    As `embedder.faces.templates` does for this template: errors are those in the picture.
+    """
+    middles, aim = points.mean(axis=1), places.mean()
+    around = places - aim
+    a = (np.abs(around) ** 2).sum() / ((points - middles[:, None]) @ around.conj())
+    return a, aim - a * middles
 
 
 def displacements(points: Plane, places: Plane) -> NDArray[np.float64]:

@@ -52,11 +52,15 @@ class Template:
     level : turn that square until the eyes are level, as deepface does; else it stands as the detector saw the face
         (`Face.turned`).
     side : of the crop in pixels; None for whatever is asked for.
+    nearest_in : "crop" or "picture": where the distances between landmarks and places are made small. In the crop, as
+        InsightFace does, a face unlike the template comes out a little smaller; in the picture, as dlib does, a little
+        larger, and the average of faces as they were.
     """
 
     points: Mapping[int, Points] = field(default_factory=dict)
     level: bool = False
     side: int | None = None
+    nearest_in: str = "crop"
 
 
 def _points(numbers: tuple[int, ...], side: int, *pixels: tuple[float, float]) -> Points:
@@ -69,18 +73,18 @@ NOSE_EYES_UPPER_LIP = (*range(27, 55), *range(60, 65))  # by which dlib cuts chi
 CHIP_SIDE = 200
 
 # fmt: off
-# From `python -m benchmarks.fit_chip` on UTKFace; nearly what dlib's get_face_chip does with padding 0.2.
+# From `python -m benchmarks.fit_chip` on UTKFace, whose chips are as of dlib's get_face_chip with padding 0.2.
 _CHIP_68 = _points(
     NOSE_EYES_UPPER_LIP, CHIP_SIDE,
-    (98.0, 57.6), (98.0, 72.4), (97.9, 87.1), (97.9, 102.2), (80.3, 112.4),  # nose, downwards
-    (88.9, 115.2), (98.0, 117.8), (107.2, 115.3), (116.0, 112.4),
-    (42.7, 59.8), (52.6, 54.0), (64.4, 54.2), (74.6, 62.4), (63.5, 64.1), (51.8, 63.8),  # the eye on the left
-    (121.8, 62.4), (131.9, 54.4), (143.7, 54.0), (153.8, 59.9), (144.4, 63.9), (132.7, 64.1),  # the one on the right
-    (61.8, 138.2), (75.3, 133.8), (88.6, 131.4), (98.2, 133.5), (107.5, 131.4),  # upper lip, outside
-    (120.8, 133.7), (134.8, 138.1),
-    (67.1, 139.0), (88.4, 138.4), (98.2, 139.5), (107.7, 138.4), (129.5, 139.0),  # and inside
+    (98.0, 58.0), (98.0, 72.6), (97.9, 87.1), (97.9, 101.9), (80.5, 112.2),  # nose, downwards
+    (89.0, 115.0), (98.0, 117.5), (107.1, 115.0), (115.8, 112.2),
+    (43.2, 60.3), (53.1, 54.5), (64.7, 54.7), (74.9, 62.8), (63.8, 64.5), (52.2, 64.2),  # the eye on the left
+    (121.6, 62.8), (131.6, 54.8), (143.3, 54.5), (153.2, 60.4), (144.0, 64.3), (132.3, 64.5),  # the one on the right
+    (62.3, 137.9), (75.7, 133.4), (88.7, 131.0), (98.2, 133.1), (107.4, 131.0),  # upper lip, outside
+    (120.6, 133.4), (134.3, 137.9),
+    (67.5, 138.7), (88.6, 138.0), (98.2, 139.0), (107.5, 138.0), (129.1, 138.7),  # and inside
 )
-_CHIP_5 = _points(ALL_FIVE, CHIP_SIDE, (57.9, 59.6), (138.4, 59.7), (97.9, 102.0), (61.6, 138.3), (135.0, 138.3))
+_CHIP_5 = _points(ALL_FIVE, CHIP_SIDE, (58.5, 60.2), (137.8, 60.3), (97.8, 101.9), (62.3, 137.8), (134.3, 137.7))
 # InsightFace's, from its authors' code for ArcFace (Deng et al. 2019).
 _ARCFACE = _points(
     ALL_FIVE, 112, (38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)
@@ -88,7 +92,7 @@ _ARCFACE = _points(
 # fmt: on
 
 TEMPLATES = {
-    "chip": Template({68: _CHIP_68, 5: _CHIP_5}, side=CHIP_SIDE),
+    "chip": Template({68: _CHIP_68, 5: _CHIP_5}, side=CHIP_SIDE, nearest_in="picture"),
     "arcface": Template({5: _ARCFACE}),
     "eyes": Template(level=True),
     "box": Template(),
@@ -137,7 +141,7 @@ def crop_matrix(face: Face, template: str, *, side: int, margin: float = 0.0) ->
     if not -100 < margin < math.inf:
         raise AlignmentError(f"expected a margin above -100 percent; found {margin}. Choose one such as 20 or -10.")
     row = TEMPLATES[template]
-    a, b = _onto_points(face, row.points) if row.points else _onto_box(face, level=row.level)
+    a, b = _onto_points(face, row) if row.points else _onto_box(face, level=row.level)
     side = row.side or side
     scale = side / (1 + margin / 100)
     a, b = a * scale, (b - _MIDDLE) * scale + _MIDDLE * side
@@ -145,15 +149,15 @@ def crop_matrix(face: Face, template: str, *, side: int, margin: float = 0.0) ->
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def _onto_points(face: Face, schemes: Mapping[int, Points]) -> Similarity:
+def _onto_points(face: Face, template: Template) -> Similarity:
     """Landmarks of the picture to places in the unit square."""
     given = face.landmarks
     if len(given) not in (5, 68):
         raise AlignmentError(_needs_landmarks(face))
-    points = schemes.get(len(given))
+    points = template.points.get(len(given))
     if points is None:
-        given, points = five_points(given), schemes[5]
-    return _fit(_plane(given[list(points.numbers)]), np.array(points.places))
+        given, points = five_points(given), template.points[5]
+    return _fit(_plane(given[list(points.numbers)]), np.array(points.places), nearest_in=template.nearest_in)
 
 
 def _onto_box(face: Face, *, level: bool) -> Similarity:
@@ -177,8 +181,8 @@ def _angle_of_eyes(face: Face) -> float:
     return cmath.phase(right - left)
 
 
-def _fit(points: Plane, places: Plane) -> Similarity:
-    """Find the similarity transform that brings points nearest to places by least squares.
+def _fit(points: Plane, places: Plane, *, nearest_in: str) -> Similarity:
+    """Find the similarity transform that brings points to places by least squares.
 
     Umeyama (1991) solves this in any dimension by a singular value decomposition; in the plane it is linear.
     """
@@ -187,7 +191,7 @@ def _fit(points: Plane, places: Plane) -> Similarity:
     likeness = abs(np.vdot(z, w)) / max(float(np.linalg.norm(z) * np.linalg.norm(w)), 1e-9)
     if not likeness > _LEAST_LIKENESS:  # NaN fails as well
         raise AlignmentError("expected landmarks that make a face; found them in one place, or mirrored.")
-    a = complex(np.vdot(z, w) / np.vdot(z, z))
+    a = complex(np.vdot(z, w) / np.vdot(z, z) if nearest_in == "crop" else np.vdot(w, w) / np.vdot(w, z))
     return a, complex(aim - a * middle)
 
 
