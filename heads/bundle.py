@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
-from embedder.backbone import Backbone, load_backbone, start_backbone
-from embedder.resolve import recall_backbone
+from embedder.backbone import Backbone, start_backbone
+from embedder.resolve import recall_backbone, resolve_backbone
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
 from heads.net import Net
@@ -102,7 +102,7 @@ class Bundle:
             or its file was given by hand, is not in the bundle, and no name was given.
         BackboneError : its file, known by name, is not where it was.
         """
-        backbone = load_backbone(name, cores=cores) if name else start_backbone(self._backbone_spec(), cores=cores)
+        backbone = start_backbone(self.backbone_spec(name), cores=cores)
         differing = difference(backbone.spec, self.embedding)
         if not differing:
             return backbone
@@ -116,7 +116,10 @@ class Bundle:
             "Score with the bundle's own backbone, or train a bundle on this one."
         )
 
-    def _backbone_spec(self) -> BackboneSpec:
+    def backbone_spec(self, name: str | None = None) -> BackboneSpec:
+        """Find the bundle's backbone, or the one named, without starting it. Raises as `load_backbone`."""
+        if name:
+            return resolve_backbone(name)
         spec, recorded = self.embedding, self.embedding.recorded
         if self.backbone_file:
             return BackboneSpec(

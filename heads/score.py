@@ -15,6 +15,7 @@ from embedder.extract import ExtractReport, extract
 from embedder.store import EmbeddingStore, open_store
 from heads.bundle import Bundle
 from heads.net import HeadError
+from heads.tasks import Task
 
 WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".csv": lambda rows: rows.to_csv(index=False, lineterminator="\n").encode(),
@@ -54,11 +55,7 @@ def score(
         reason, the columns of `Bundle.predict`, bundle (its id). Predictions are missing unless status is "ok".
     report : of the extraction, for counts and times.
     """
-    tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
-    if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
-        raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
-    if not tasks:
-        raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
+    tasks = tasks_asked_for(bundle, ethnicity=ethnicity)
     with _store(store) as embeddings:
         report = extract(images, [backbone], embeddings, on_progress=on_progress)
         found, vectors = embeddings.read(backbone.spec.fingerprint, report.images["sha256"])
@@ -73,6 +70,21 @@ def score(
     )
     name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {NOT_TRAINED}"
     return rows.join(predicted).assign(bundle=name), report
+
+
+def tasks_asked_for(bundle: Bundle, *, ethnicity: bool) -> list[Task]:
+    """The tasks of a bundle, ethnicity among them only on request.
+
+    Raises
+    ------
+    HeadError : it was asked for and the bundle has no such head, or it is all that the bundle has and was not.
+    """
+    tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
+    if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
+        raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
+    if not tasks:
+        raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
+    return tasks
 
 
 @contextlib.contextmanager
