@@ -694,7 +694,9 @@ def export_onnx(bundle_path: Path, output: Path, ethnicity: bool, name: str | No
     bundle = load_bundle(bundle_path)
     done = run(bundle, output, backbone=name, ethnicity=ethnicity)
     at_once = _count(done.batch, "face") if done.batch else "any number of faces"
-    click.echo(f"{output}: {_megabytes(output.stat().st_size)}, takes {at_once} at a time, gives {', '.join(done.outputs)}")
+    click.echo(
+        f"{output}: {_megabytes(output.stat().st_size)}, takes {at_once} at a time, gives {', '.join(done.outputs)}"
+    )
     click.echo(f"run with ONNX Runtime on drawn pictures, it differs from the bundle by {done.difference:.1g} at most")
     click.echo(f"licence of the backbone's weights: {bundle.embedding.recorded['licence']}")
 

@@ -32,7 +32,8 @@ class Graph:
 
     Attributes
     ----------
-    batch : name of the number of faces where any number goes, else that number.
+    image : the input of the backbone.
+    batch : the number of faces that it takes, or "n" where any number goes.
 
     Raises
     ------
@@ -47,7 +48,9 @@ class Graph:
                 f"the backbone's graph has operator set {self.opset}, expected {OLDEST} or newer: convert it with "
                 "onnx.version_converter, and train a bundle on the new file"
             )
-        first = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        constants = {each.name for each in model.graph.initializer}  # which before IR 4 are inputs too
+        self.image = next(each for each in model.graph.input if each.name not in constants)
+        first = self.image.type.tensor_type.shape.dim[0].dim_value
         self.batch: int | str = first if first > 0 else "n"
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -151,9 +154,7 @@ def _add_standardization(graph: Graph, x: str, numbers: int) -> str:
 def _add_backbone(graph: Graph, image: str, prefix: str) -> str:
     """Add a copy of the backbone's nodes under names of their own; return its first output."""
     own = graph.model.graph
-    constants = {each.name for each in own.initializer}
-    (given,) = (each.name for each in own.input if each.name not in constants)  # before IR 4 constants are inputs too
-    names = {name: f"{_WEIGHTS}{name}" for name in constants} | {given: image}
+    names = {each.name: f"{_WEIGHTS}{each.name}" for each in own.initializer} | {graph.image.name: image}
     names |= {name: f"{prefix}{name}" for node in own.node for name in node.output if name}
     nodes = [_copy(node) for node in own.node]
     _rename(nodes, names)
