@@ -136,12 +136,16 @@ def _check(content: bytes, bundle: Bundle, tasks: Sequence[Task], backbone: Back
     from embedder.ort import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    batch = session.get_inputs()[0].shape[0]
-    faces = draw_pictures(batch if isinstance(batch, int) else PICTURES, backbone.spec.input_size)
-    names = [output.name for output in session.get_outputs()]
-    found = dict(zip(names, session.run(names, {"faces": faces}), strict=True))
+    options.log_severity_level = 3  # errors only, as when a backbone runs alone
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        batch = session.get_inputs()[0].shape[0]
+        faces = draw_pictures(batch if isinstance(batch, int) else PICTURES, backbone.spec.input_size)
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(names, {session.get_inputs()[0].name: faces}), strict=True))
+    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common base
+        reason = str(error).strip().splitlines()[0]
+        raise BackboneError(f"the graph of {backbone.spec.name} cannot be run joined to heads: {reason}") from None
     expected = bundle.predict(backbone.embed(list(faces)), tasks=tasks)
     difference = max(_difference(task, found, expected) for task in tasks)
     if not difference <= TOLERANCE:

@@ -419,9 +419,9 @@ def test_backbone_of_other_settings_is_refused_with_the_fields_that_differ(saved
 def test_refused_backbone_is_closed(saved, monkeypatch):
     backbone, closed = fake_backbone(normalization="base"), []
     monkeypatch.setattr(backbone._runtime, "close", lambda: closed.append(True))
-    monkeypatch.setattr("heads.bundle.load_backbone", lambda name, cores: backbone)
+    monkeypatch.setattr("heads.bundle.start_backbone", lambda row, cores: backbone)
     with pytest.raises(BundleError, match="normalization: base given, the heads were trained on raw"):
-        load_bundle(saved).load_backbone("fake")
+        load_bundle(saved).load_backbone("pixels")
     assert closed
 
 
