@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, start_backbone
+from embedder.preprocess import Picture
 from embedder.resolve import recall_backbone, resolve_backbone
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
@@ -92,6 +93,37 @@ class Bundle:
             return task.decode(calibration(task, output) if calibration else output)
         bounds = calibration(task, output) if calibration else np.full((len(output), 2), np.nan)
         return task.decode(output).assign(**{f"{task.name}_low": bounds[:, 0], f"{task.name}_high": bounds[:, 1]})
+
+    def score(
+        self,
+        pictures: Iterable[str | os.PathLike[str] | Picture],
+        *,
+        backbone: Backbone | None = None,
+        ethnicity: bool = False,
+    ) -> pd.DataFrame:
+        """Predict for pictures as the command `score` does for files, keeping nothing of them.
+
+        Parameters
+        ----------
+        pictures : paths, or arrays of shape (height, width, 3), uint8, RGB; both may stand in one list.
+        backbone : one that `load_backbone` started, for more calls than one; else it is started for this one.
+        ethnicity : whether to predict it, if the bundle can.
+
+        Returns
+        -------
+        DataFrame, in the order of the pictures, of the columns that `heads.score.score` describes; path is missing for
+        an array. A picture that cannot be used has a status and a reason, and no prediction.
+
+        Raises
+        ------
+        HeadError : an array of another shape or dtype; ethnicity without a head for it. And as `load_backbone`.
+        """
+        from heads.score import score_pictures  # which is built on bundles
+
+        if backbone:
+            return score_pictures(pictures, self, backbone, ethnicity=ethnicity)
+        with self.load_backbone() as own:
+            return score_pictures(pictures, self, own, ethnicity=ethnicity)
 
     def load_backbone(self, name: str | None = None, *, cores: int | None = None) -> Backbone:
         """Start the bundle's backbone, or the one named if its embeddings are the same.

@@ -1,10 +1,13 @@
 """A folder of images to predictions, offline: the one place here that calls `embedder.extract`."""
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 
 from data.files import PRIVATE, atomic_write
@@ -12,6 +15,7 @@ from data.images import printable
 from data.remote import Place
 from embedder.backbone import Backbone
 from embedder.extract import ExtractReport, extract
+from embedder.preprocess import Picture
 from embedder.store import EmbeddingStore, open_store
 from heads.bundle import Bundle
 from heads.net import HeadError
@@ -70,6 +74,38 @@ def score(
     )
     name = bundle.id if bundle.embedding.seeded is None else f"{bundle.id} {NOT_TRAINED}"
     return rows.join(predicted).assign(bundle=name), report
+
+
+def score_pictures(
+    pictures: Iterable[str | os.PathLike[str] | Picture], bundle: Bundle, backbone: Backbone, *, ethnicity: bool = False
+) -> pd.DataFrame:
+    """Predict for files and for pictures in memory: see `Bundle.score`.
+
+    Pictures in memory go the way of files, as files of a private folder that ends with the call.
+    """
+    if isinstance(pictures, (str, os.PathLike)):
+        raise HeadError(f"expected a list of pictures; found the one path {pictures}: list a folder with `list_images`")
+    with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
+        paths = [
+            _written(picture, Path(folder) / f"{number}.bmp") if isinstance(picture, np.ndarray) else os.fspath(picture)
+            for number, picture in enumerate(pictures)
+        ]
+        if not paths:
+            raise HeadError("expected one picture or more; found none")
+        rows, report = score(pd.DataFrame({"image_id": paths, "path": paths}), bundle, backbone, ethnicity=ethnicity)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return rows.assign(path=[None if path.startswith(folder) else path for path in rows["path"]])
+
+
+def _written(picture: Picture, path: Path) -> str:
+    """Write a picture, to the last bit."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise HeadError(
+            f"expected pictures of shape (height, width, 3), uint8, RGB; found {picture.dtype} of shape {picture.shape}"
+        )
+    path.write_bytes(cv2.imencode(".bmp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return str(path)
 
 
 def tasks_asked_for(bundle: Bundle, *, ethnicity: bool) -> list[Task]:

@@ -260,6 +260,71 @@ def test_predictions_are_readable_by_their_owner_alone(images, bundle, tmp_path,
     assert stat.S_IMODE((tmp_path / f"out{suffix}").stat().st_mode) == 0o600
 
 
+# ---- pictures in memory
+
+
+def test_files_and_arrays_are_scored_alike_in_their_order(images, bundle):
+    backbone = fake_backbone()
+    rows, _ = score(images, bundle, backbone)
+    given = images["path"].where(~images["image_id"].isin(OK[:3]))  # the others are read here
+    pictures = [
+        decode(read_file(path)[1]) if pd.isna(kept) else path for path, kept in zip(images["path"], given, strict=True)
+    ]
+    found = bundle.score(pictures, backbone=backbone)
+    assert found["path"].isna().tolist() == given.isna().tolist()
+    assert found["path"].dropna().tolist() == given.dropna().tolist()
+    pd.testing.assert_frame_equal(found.drop(columns="path"), rows.drop(columns="path"), rtol=1e-6)
+
+
+def test_one_picture_may_be_there_twice(images, bundle):
+    path = images["path"][0]
+    ages = bundle.score([path, path, decode(read_file(path)[1])], backbone=fake_backbone())["age"]
+    assert ages.nunique() == 1
+
+
+def test_array_that_is_too_small_has_a_status_like_a_file(bundle):
+    rows = bundle.score([np.zeros((9, 40, 3), np.uint8)], backbone=fake_backbone())
+    assert rows["status"].tolist() == ["too_small"]
+    assert rows["age"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((32, 32, 3)), np.zeros((32, 32), np.uint8), np.zeros((32, 32, 4), np.uint8), np.zeros((0, 9, 3), "u1")],
+    ids=["float64", "grey", "alpha", "empty"],
+)
+def test_array_that_is_no_picture_is_refused_with_its_shape(bundle, picture):
+    with pytest.raises(HeadError, match=rf"found {picture.dtype} of shape \({picture.shape[0]}, "):
+        bundle.score([picture], backbone=fake_backbone())
+
+
+def test_path_in_place_of_a_list_is_refused(bundle):
+    with pytest.raises(HeadError, match="expected a list of pictures; found the one path faces/"):
+        bundle.score("faces/", backbone=fake_backbone())
+
+
+def test_empty_list_is_refused(bundle):
+    with pytest.raises(HeadError, match="expected one picture or more; found none"):
+        bundle.score([], backbone=fake_backbone())
+
+
+def test_nothing_of_a_picture_in_memory_is_left_behind(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bundle.score([np.full((32, 32, 3), 9, np.uint8)], backbone=fake_backbone())
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_bundle_starts_its_own_backbone_and_ethnicity_is_asked_for_here_too(tmp_path):
+    with load_backbone("pixels") as pixels:
+        layer = Layer(np.zeros((1, 128 * 128, 5), np.float32), np.zeros((1, 5), np.float32), "softmax")
+        made = Bundle(pixels.spec, (ETHNICITY,), (Net((), {"ethnicity": layer}),), {})
+        bundle = save_bundle(made, tmp_path / "bundle", card="")
+    pictures = [np.zeros((32, 32, 3), np.uint8)]
+    assert bundle.score(pictures, ethnicity=True)["ethnicity_proba"].tolist() == [pytest.approx(0.2)]
+    with pytest.raises(HeadError, match="only on request"):
+        bundle.score(pictures)
+
+
 # ---- what is loaded
 
 SCORE = """
