@@ -13,6 +13,7 @@ import pandas as pd
 from data.files import PRIVATE, atomic_write
 from data.images import printable
 from data.remote import Place
+from data.spreadsheet import to_csv
 from embedder.backbone import Backbone
 from embedder.extract import ExtractReport, extract
 from embedder.preprocess import Picture
@@ -22,7 +23,7 @@ from heads.net import HeadError
 from heads.tasks import Task
 
 WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
-    ".csv": lambda rows: rows.to_csv(index=False, lineterminator="\n").encode(),
+    ".csv": lambda rows: to_csv(rows).encode(),
     ".jsonl": lambda rows: rows.to_json(orient="records", lines=True, force_ascii=False).encode(),
     ".parquet": lambda rows: rows.to_parquet(index=False),
 }
@@ -95,7 +96,7 @@ def score_pictures(
         rows, report = score(pd.DataFrame({"image_id": paths, "path": paths}), bundle, backbone, ethnicity=ethnicity)
     if report.interrupted:
         raise KeyboardInterrupt
-    return rows.assign(path=[None if path.startswith(folder) else path for path in rows["path"]])
+    return rows.assign(path=rows["path"].where(~rows["path"].str.startswith(folder)))
 
 
 def _written(picture: Picture, path: Path) -> str:
