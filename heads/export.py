@@ -61,10 +61,9 @@ def export_onnx(bundle: Bundle, path: Path, *, backbone: str | None = None, ethn
     """
     tasks = tasks_asked_for(bundle, ethnicity=ethnicity)
     _require_onnx()
-    row = bundle.backbone_spec(backbone)
-    _require_graph(row)
+    file = _graph_file(bundle.backbone_spec(backbone))
     with bundle.load_backbone(backbone, cores=1) as loaded:
-        model = _join(bundle, tasks, loaded.spec, row)
+        model = _join(bundle, tasks, loaded.spec, file)
         content = model.SerializeToString()
         difference = _check(content, bundle, tasks, loaded)
     with atomic_write(path) as file:
@@ -85,15 +84,17 @@ _NO_GRAPH = {
 }
 
 
-def _require_graph(row: BackboneSpec) -> None:
-    if row.runtime in _NO_GRAPH:
-        raise BackboneError(
-            f"{row.name} cannot go into an ONNX file: {_NO_GRAPH[row.runtime]}. Train a bundle on an .onnx file: "
-            "your own, or one that `weights fetch` gets"
-        )
+def _graph_file(row: BackboneSpec) -> Path:
+    """The .onnx file of a backbone, whatever runs it; refuse one that has none."""
+    if row.weights and row.weights.suffix.lower() == ".onnx":
+        return row.weights
+    raise BackboneError(
+        f"{row.name} cannot go into an ONNX file: {_NO_GRAPH[row.runtime]}. Train a bundle on an .onnx file: "
+        "your own, or one that `weights fetch` gets"
+    )
 
 
-def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, row: BackboneSpec) -> "onnx.ModelProto":
+def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, file: Path) -> "onnx.ModelProto":
     """Build the graph."""
     import onnx
 
@@ -102,8 +103,7 @@ def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, row: Backb
 
     if taken := {task.name for task in tasks} & {FACES, EMBEDDING}:
         raise BundleError(f"a task cannot be called {taken.pop()}, which the graph has already: train it renamed")
-    content = row.weights.read_bytes() if row.weights else b""
-    graph = Graph(onnx.load_model_from_string(content))
+    graph = Graph(onnx.load_model_from_string(file.read_bytes()))
     rows = add_embedding(graph, spec)
     graph.output(EMBEDDING, rows, *spec.dim, says=f"of {spec.name}, fingerprint {spec.fingerprint}")
     add_heads(graph, rows, bundle, tasks)
