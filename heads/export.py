@@ -61,9 +61,9 @@ def export_onnx(bundle: Bundle, path: Path, *, backbone: str | None = None, ethn
     """
     tasks = tasks_asked_for(bundle, ethnicity=ethnicity)
     _require_onnx()
-    file = _graph_file(bundle.backbone_spec(backbone))
+    network = _network(bundle.backbone_spec(backbone))
     with bundle.load_backbone(backbone, cores=1) as loaded:
-        model = _join(bundle, tasks, loaded.spec, file)
+        model = _join(bundle, tasks, loaded.spec, network)
         content = model.SerializeToString()
         difference = _check(content, bundle, tasks, loaded)
     with atomic_write(path) as file:
@@ -84,7 +84,7 @@ _NO_GRAPH = {
 }
 
 
-def _graph_file(row: BackboneSpec) -> Path:
+def _network(row: BackboneSpec) -> Path:
     """The .onnx file of a backbone, whatever runs it; refuse one that has none."""
     if row.weights and row.weights.suffix.lower() == ".onnx":
         return row.weights
@@ -94,7 +94,7 @@ def _graph_file(row: BackboneSpec) -> Path:
     )
 
 
-def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, file: Path) -> "onnx.ModelProto":
+def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, network: Path) -> "onnx.ModelProto":
     """Build the graph."""
     import onnx
 
@@ -103,7 +103,7 @@ def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, file: Path
 
     if taken := {task.name for task in tasks} & {FACES, EMBEDDING}:
         raise BundleError(f"a task cannot be called {taken.pop()}, which the graph has already: train it renamed")
-    graph = Graph(onnx.load_model_from_string(file.read_bytes()))
+    graph = Graph(onnx.load_model_from_string(network.read_bytes()))
     rows = add_embedding(graph, spec)
     graph.output(EMBEDDING, rows, *spec.dim, says=f"of {spec.name}, fingerprint {spec.fingerprint}")
     add_heads(graph, rows, bundle, tasks)
@@ -117,7 +117,9 @@ def _join(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec, file: Path
 def _metadata(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec) -> dict[str, str]:
     """What whoever deploys the file must know."""
     height, width = spec.input_size
-    kinds = [{"name": task.name, "kind": task.kind, "labels": task.classes} for task in tasks]
+    said = [
+        {"name": task.name, "kind": task.kind, "labels": task.classes if task.kind == "class" else ()} for task in tasks
+    ]
     return {
         "faceprobe": version("faceprobe"),
         "bundle": bundle.id,
@@ -125,7 +127,7 @@ def _metadata(bundle: Bundle, tasks: Sequence[Task], spec: EmbeddingSpec) -> dic
         "backbone": spec.name,
         "licence": f"of the backbone's weights: {spec.recorded['licence']}; that of the training data binds as well",
         "faces": f"RGB, detector {spec.detector}, alignment {spec.alignment}, {spec.crop}, {height} x {width} pixels",
-        "tasks": json.dumps([{**kind, "labels": []} if kind["kind"] != "class" else kind for kind in kinds]),
+        "tasks": json.dumps(said),
         "limits": "how old and of which gender a face looks to those who labelled the data; not for decisions about "
         "individuals",
     }
