@@ -120,6 +120,7 @@ def cli() -> None:
       faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib -o runs/first
       faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
       faceprobe score photos/ --bundle bundle -o scores.csv
+      faceprobe export-onnx bundle -o model.onnx
     """
 
 
@@ -750,6 +751,37 @@ def score(
     click.echo(f"{len(rows):,} rows in {output}, {report.seconds:.1f} s, {len(rows) / report.seconds:,.0f} images/s")
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
+
+
+@cli.command("export-onnx", short_help="Write backbone and heads as one ONNX file.")
+@click.argument("bundle_path", metavar="BUNDLE", type=_PATH)
+@click.option("-o", "--output", type=_PATH, required=True, help="An .onnx to write.")
+@click.option("--ethnicity", is_flag=True, help="Put its head into the file too, if the bundle has one.")
+@click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
+def export_onnx(bundle_path: Path, output: Path, ethnicity: bool, name: str | None) -> None:
+    """Join the backbone and the heads of BUNDLE to one ONNX file, to predict where faceprobe is not installed.
+
+    In go faces, uint8 RGB (n, height, width, 3), cropped like those the bundle was trained on; out come the embedding,
+    ages with their intervals, and classes with calibrated probabilities. Labels, licence and the bundle's id are in the
+    file's metadata (docs/onnx.md). Dlib and .h5 files hold no ONNX graph and cannot be joined.
+
+    \b
+    Examples:
+      faceprobe export-onnx bundle -o model.onnx
+      faceprobe export-onnx bundle --backbone ArcFace,weights=arcface.onnx -o model.onnx
+    """
+    from heads.bundle import load_bundle
+    from heads.export import export_onnx as run
+
+    _check_output(output, (".onnx",))
+    bundle = load_bundle(bundle_path)
+    done = run(bundle, output, backbone=name, ethnicity=ethnicity)
+    at_once = _count(done.batch, "face") if done.batch else "any number of faces"
+    click.echo(
+        f"{output}: {_megabytes(output.stat().st_size)}, takes {at_once} at a time, gives {', '.join(done.outputs)}"
+    )
+    click.echo(f"run with ONNX Runtime on drawn pictures, it differs from the bundle by {done.difference:.1g} at most")
+    click.echo(f"licence of the backbone's weights: {bundle.embedding.recorded['licence']}")
 
 
 @cli.group(cls=_InOrder, short_help="Get and check pretrained weights.")

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, start_backbone
+from embedder.preprocess import Picture
 from embedder.resolve import recall_backbone, resolve_backbone, with_view
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
@@ -95,6 +96,37 @@ class Bundle:
         bounds = calibration(task, output) if calibration else np.full((len(output), 2), np.nan)
         return task.decode(output).assign(**{f"{task.name}_low": bounds[:, 0], f"{task.name}_high": bounds[:, 1]})
 
+    def score(
+        self,
+        pictures: Iterable[str | os.PathLike[str] | Picture],
+        *,
+        backbone: Backbone | None = None,
+        ethnicity: bool = False,
+    ) -> pd.DataFrame:
+        """Predict for pictures as the command `score` does for files, keeping nothing of them.
+
+        Parameters
+        ----------
+        pictures : paths, or arrays of shape (height, width, 3), uint8, RGB; both may stand in one list.
+        backbone : one that `load_backbone` started, for more calls than one; else it is started for this one.
+        ethnicity : whether to predict it, if the bundle can.
+
+        Returns
+        -------
+        DataFrame, in the order of the pictures, of the columns that `heads.score.score` describes; path is missing for
+        an array. A picture that cannot be used has a status and a reason, and no prediction.
+
+        Raises
+        ------
+        HeadError : an array of another shape or dtype; ethnicity without a head for it. And as `load_backbone`.
+        """
+        from heads.score import score_pictures  # which is built on bundles
+
+        if backbone:
+            return score_pictures(pictures, self, backbone, ethnicity=ethnicity)
+        with self.load_backbone() as own:
+            return score_pictures(pictures, self, own, ethnicity=ethnicity)
+
     def load_backbone(
         self,
         name: str | None = None,
@@ -116,7 +148,7 @@ class Bundle:
             or its file was given by hand, is not in the bundle, and no name was given.
         BackboneError : its file, known by name, is not where it was.
         """
-        row = with_view(resolve_backbone(name) if name else self._backbone_spec(), view)
+        row = with_view(self.backbone_spec(name), view)
         backbone = start_backbone(row, cores=cores)
         differing = self.mismatch(backbone)
         if not differing or (accept_mismatch and {field for field, _, _ in differing} <= set(ACCEPTABLE)):
@@ -135,7 +167,10 @@ class Bundle:
         """In what a backbone's embeddings differ from the bundle's own: field, what it is, what it should be."""
         return difference(backbone.spec, self.embedding)
 
-    def _backbone_spec(self) -> BackboneSpec:
+    def backbone_spec(self, name: str | None = None) -> BackboneSpec:
+        """Find the bundle's backbone, or the one named, without starting it. Raises as `load_backbone`."""
+        if name:
+            return resolve_backbone(name)
         spec, recorded = self.embedding, self.embedding.recorded
         if self.backbone_file:
             return BackboneSpec(

@@ -1,27 +1,33 @@
 """A folder of images to predictions, offline: the one place here that calls `embedder.extract`."""
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 
 from data.files import PRIVATE, atomic_write
 from data.images import printable
 from data.remote import Place
+from data.spreadsheet import to_csv
 from embedder.backbone import Backbone
 from embedder.engine import Engine
 from embedder.extract import extract
 from embedder.faces.finder import Finder
 from embedder.faces.table import BOX, as_frame, traits_of
+from embedder.preprocess import Picture
 from embedder.report import ExtractReport
 from embedder.store import EmbeddingStore, open_store
 from heads.bundle import Bundle
 from heads.net import HeadError
+from heads.tasks import Task
 
 WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
-    ".csv": lambda rows: rows.to_csv(index=False, lineterminator="\n").encode(),
+    ".csv": lambda rows: to_csv(rows).encode(),
     ".jsonl": lambda rows: rows.to_json(orient="records", lines=True, force_ascii=False).encode(),
     ".parquet": lambda rows: rows.to_parquet(index=False),
 }
@@ -67,11 +73,7 @@ def score(
         id). Predictions are missing unless status is "ok".
     report : of the extraction, for counts and times.
     """
-    tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
-    if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
-        raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
-    if not tasks:
-        raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
+    tasks = tasks_asked_for(bundle, ethnicity=ethnicity)
     with _store(store) as embeddings:
         report = extract(images, [backbone], embeddings, finder=finder, engine=engine, on_progress=on_progress)
         rows = report.images.reset_index(drop=True)
@@ -99,6 +101,53 @@ def _with_faces(images: pd.DataFrame, store: EmbeddingStore, finder: Finder) -> 
     rest = images[~ok].rename_axis("image").reset_index().assign(face=float("nan"))
     together = pd.concat([each, rest], ignore_index=True) if len(rest) else each
     return together.sort_values(["image", "face"], kind="stable").drop(columns="image").reset_index(drop=True)
+
+
+def score_pictures(
+    pictures: Iterable[str | os.PathLike[str] | Picture], bundle: Bundle, backbone: Backbone, *, ethnicity: bool = False
+) -> pd.DataFrame:
+    """Predict for files and for pictures in memory: see `Bundle.score`.
+
+    Pictures in memory go the way of files, as files of a private folder that ends with the call.
+    """
+    if isinstance(pictures, (str, os.PathLike)):
+        raise HeadError(f"expected a list of pictures; found the one path {pictures}: list a folder with `list_images`")
+    with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
+        paths = [
+            _written(picture, Path(folder) / f"{number}.bmp") if isinstance(picture, np.ndarray) else os.fspath(picture)
+            for number, picture in enumerate(pictures)
+        ]
+        if not paths:
+            raise HeadError("expected one picture or more; found none")
+        rows, report = score(pd.DataFrame({"image_id": paths, "path": paths}), bundle, backbone, ethnicity=ethnicity)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return rows.assign(path=rows["path"].where(~rows["path"].str.startswith(folder)))
+
+
+def _written(picture: Picture, path: Path) -> str:
+    """Write a picture, to the last bit."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise HeadError(
+            f"expected pictures of shape (height, width, 3), uint8, RGB; found {picture.dtype} of shape {picture.shape}"
+        )
+    path.write_bytes(cv2.imencode(".bmp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return str(path)
+
+
+def tasks_asked_for(bundle: Bundle, *, ethnicity: bool) -> list[Task]:
+    """The tasks of a bundle, ethnicity among them only on request.
+
+    Raises
+    ------
+    HeadError : it was asked for and the bundle has no such head, or it is all that the bundle has and was not.
+    """
+    tasks = [task for task in bundle.tasks if ethnicity or task.name != ON_REQUEST]
+    if ethnicity and not any(task.name == ON_REQUEST for task in tasks):
+        raise HeadError("ethnicity was asked for, but the bundle has no head for it: train one with --task ethnicity")
+    if not tasks:
+        raise HeadError("the bundle predicts ethnicity alone, which is given only on request: add --ethnicity")
+    return tasks
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -253,11 +254,175 @@ def test_missing_predictions_are_empty_in_csv_and_null_in_jsonl(images, bundle, 
     assert [record[key] for key in ("face", "age", "gender", "gender_proba", "height")] == [None] * 5
 
 
+NAMES = [
+    "=cmd().png",
+    "+1.png",
+    "-1.png",
+    "@x.png",
+    " =1.png",
+    "'a.png",
+    "a b.png",
+    'a "b", c.png',
+    "tab\t.png",
+    "a\nb.png",
+]
+
+
+def test_names_like_formulas_are_safe_in_csv_and_as_they_are_elsewhere(images, bundle, tmp_path):
+    folder = tmp_path / "names"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copyfile(images["path"][0], folder / name)
+    rows, _ = score(list_images(folder)[0], bundle, fake_backbone())
+    shown = {name.replace("\t", r"\t").replace("\n", r"\n") for name in NAMES}
+    for suffix in WRITERS:
+        write_scores(rows, tmp_path / f"out{suffix}")
+        found = read_back(tmp_path / f"out{suffix}")
+        assert set(found["status"]) == {"ok"}
+        marked = found["path"].str.startswith("'")
+        if suffix == ".csv":
+            assert not found["path"].str.match(r"\s*[=+\-@]").any()
+            assert marked.sum() == 6
+            found["path"] = found["path"].str.removeprefix("'")
+        assert set(found["path"]) == shown
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_predictions_are_readable_by_their_owner_alone(images, bundle, tmp_path, suffix):
     rows, _ = score(images, bundle, fake_backbone())
     write_scores(rows, tmp_path / f"out{suffix}")
     assert stat.S_IMODE((tmp_path / f"out{suffix}").stat().st_mode) == 0o600
+
+
+# ---- the schema
+
+SCHEMA = json.loads((CHECKOUT / "docs" / "score-row.schema.json").read_text("utf-8"))
+TYPES = {"string": str, "integer": int, "number": (int, float), "null": type(None)}
+
+
+def faults(row: dict, schema: dict = SCHEMA) -> list[str]:
+    """Say what a row breaks of a schema, as far as ours uses JSON Schema."""
+    found = [f"{name} is missing" for name in schema["required"] if name not in row]
+    for name, value in row.items():
+        rules = [schema["properties"][name]] if name in schema["properties"] else []
+        rules += [rule for pattern, rule in schema["patternProperties"].items() if re.search(pattern, name)]
+        for rule in rules or [schema["additionalProperties"]]:
+            known = set(rule) <= {"type", "description", "enum", "minimum", "maximum", "minLength", "pattern"}
+            kinds = rule.get("type", [])
+            checks = {
+                "rule is understood": known,
+                "type": isinstance(
+                    value, tuple(TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+                ),
+                "enum": value in rule.get("enum", [value]),
+                "minimum": value is None or value >= rule.get("minimum", value),
+                "maximum": value is None or value <= rule.get("maximum", value),
+                "pattern": not isinstance(value, str) or bool(re.search(rule.get("pattern", ""), value)),
+            }
+            found += [f"{name} = {value!r}: {check}" for check, holds in checks.items() if not holds]
+    return found
+
+
+def test_every_row_of_jsonl_is_as_the_schema_says(images, bundle, tmp_path):
+    calibrated = replace(bundle, calibration={"age": Intervals(0.9, (0.0,), (1 / 3,), (60,))})
+    seeded = replace(bundle.embedding, recorded={**bundle.embedding.recorded, "seeded": 0})
+    for made in (bundle, calibrated, replace(bundle, embedding=seeded)):
+        rows, _ = score(images, made, fake_backbone(), ethnicity=True)
+        write_scores(rows, tmp_path / "out.jsonl")
+        for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines():
+            assert faults(json.loads(line)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"status": "good"}, "status = 'good': enum"),
+        ({"path": None}, "path = None: type"),
+        ({"age": -1.0}, "age = -1.0: minimum"),
+        ({"gender": "man"}, "gender = 'man': enum"),
+        ({"hat_proba": 1.5}, "hat_proba = 1.5: maximum"),
+        ({"bundle": "mine"}, "bundle = 'mine': pattern"),
+    ],
+    ids=str,
+)
+def test_schema_refuses_what_is_no_row(images, bundle, tmp_path, change, fault):
+    rows, _ = score(images, bundle, fake_backbone())
+    write_scores(rows, tmp_path / "out.jsonl")
+    row = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[0])
+    assert faults({**row, **change}) == [fault]
+    assert faults({name: value for name, value in row.items() if name != "reason"}) == ["reason is missing"]
+
+
+def test_schema_explains_every_column(images, bundle):
+    rows, _ = score(images, bundle, fake_backbone(), ethnicity=True)
+    explained = SCHEMA["properties"].keys()
+    assert {column for column in rows if column not in explained and not column.endswith("_proba")} == {"height"}
+    assert all(rule["description"] for rule in SCHEMA["properties"].values())
+
+
+# ---- pictures in memory
+
+
+def test_files_and_arrays_are_scored_alike_in_their_order(images, bundle):
+    backbone = fake_backbone()
+    rows, _ = score(images, bundle, backbone)
+    given = images["path"].where(~images["image_id"].isin(OK[:3]))  # the others are read here
+    pictures = [
+        decode(read_file(path)[1]) if pd.isna(kept) else path for path, kept in zip(images["path"], given, strict=True)
+    ]
+    found = bundle.score(pictures, backbone=backbone)
+    assert found["path"].isna().tolist() == given.isna().tolist()
+    assert found["path"].dropna().tolist() == given.dropna().tolist()
+    pd.testing.assert_frame_equal(found.drop(columns="path"), rows.drop(columns="path"), rtol=1e-6)
+
+
+def test_one_picture_may_be_there_twice(images, bundle):
+    path = images["path"][0]
+    ages = bundle.score([path, path, decode(read_file(path)[1])], backbone=fake_backbone())["age"]
+    assert ages.nunique() == 1
+
+
+def test_array_that_is_too_small_has_a_status_like_a_file(bundle):
+    rows = bundle.score([np.zeros((9, 40, 3), np.uint8)], backbone=fake_backbone())
+    assert rows["status"].tolist() == ["too_small"]
+    assert rows["age"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((32, 32, 3)), np.zeros((32, 32), np.uint8), np.zeros((32, 32, 4), np.uint8), np.zeros((0, 9, 3), "u1")],
+    ids=["float64", "grey", "alpha", "empty"],
+)
+def test_array_that_is_no_picture_is_refused_with_its_shape(bundle, picture):
+    with pytest.raises(HeadError, match=rf"found {picture.dtype} of shape \({picture.shape[0]}, "):
+        bundle.score([picture], backbone=fake_backbone())
+
+
+def test_path_in_place_of_a_list_is_refused(bundle):
+    with pytest.raises(HeadError, match="expected a list of pictures; found the one path faces/"):
+        bundle.score("faces/", backbone=fake_backbone())
+
+
+def test_empty_list_is_refused(bundle):
+    with pytest.raises(HeadError, match="expected one picture or more; found none"):
+        bundle.score([], backbone=fake_backbone())
+
+
+def test_nothing_of_a_picture_in_memory_is_left_behind(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bundle.score([np.full((32, 32, 3), 9, np.uint8)], backbone=fake_backbone())
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_bundle_starts_its_own_backbone_and_ethnicity_is_asked_for_here_too(tmp_path):
+    with load_backbone("pixels") as pixels:
+        layer = Layer(np.zeros((1, 128 * 128, 5), np.float32), np.zeros((1, 5), np.float32), "softmax")
+        made = Bundle(pixels.spec, (ETHNICITY,), (Net((), {"ethnicity": layer}),), {})
+        bundle = save_bundle(made, tmp_path / "bundle", card="")
+    pictures = [np.zeros((32, 32, 3), np.uint8)]
+    assert bundle.score(pictures, ethnicity=True)["ethnicity_proba"].tolist() == [pytest.approx(0.2)]
+    with pytest.raises(HeadError, match="only on request"):
+        bundle.score(pictures)
 
 
 # ---- what is loaded
