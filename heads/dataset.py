@@ -18,6 +18,7 @@ from data.split import Grouping, Split, make_folds, make_holdout, random_groups,
 from data.split_file import read_split
 from embedder.backbone import load_backbone
 from embedder.faces.annotated import annotated_faces
+from embedder.faces.table import column
 from embedder.resolve import split_name
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore, path_key
@@ -110,6 +111,9 @@ class SplitPlan:
 DEFAULT_PLAN = SplitPlan()
 AS_THEY_ARE = Balance()
 NOT_IN_FILE = "not in the split's file"
+
+QUALITY = "face quality"  # a column of the rows: one of these words, and where each ends
+QUALITIES = {"": 0.0, "poor, below 0.3": 0.3, "fair, 0.3 to 0.7": 0.7, "good, from 0.7": np.inf}
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,11 +224,23 @@ def join(
         )
     held = {print_: vectors[rows.index.get_indexer(common)] for print_, (rows, vectors) in found.items()}
     vectors = {spec.fingerprint: side_by_side([held[part.fingerprint] for part in parts_of(spec)]) for spec in specs}
-    frame = frame.iloc[common].reset_index(drop=True)
+    frame = _with_quality(frame.iloc[common].reset_index(drop=True), store, [*backbones.values()])
     encoded = {task.name: task.encode(frame) for task in tasks}
     labels = {name: y for name, (y, _) in encoded.items()}
     left_out = {name: reasons for name, (_, reasons) in encoded.items()}
     return Rows(frame, vectors, labels, {reason: count for reason, count in dropped.items() if count}, left_out)
+
+
+def _with_quality(frame: pd.DataFrame, store: EmbeddingStore, backbones: Sequence[EmbeddingSpec]) -> pd.DataFrame:
+    """The rows with how well each face can be seen, in words, where a detector of the store has looked at them."""
+    looked = {spec.detector: spec for spec in store.specs().values() if spec.holds_faces}
+    asked = next((spec for spec in backbones if spec.detector in looked), None)
+    table = looked[asked.detector] if asked else next(iter(looked.values()), None)
+    if table is None or QUALITY in frame:
+        return frame
+    found, rows = store.read(table.fingerprint, frame["sha256"], face=annotated_faces(store, table, frame))
+    scores = pd.Series(column(rows, "score"), index=found.index).reindex(frame.index)
+    return frame.assign(**{QUALITY: pd.cut(scores, [*QUALITIES.values()], right=False, labels=[*QUALITIES][1:])})
 
 
 def side_by_side(vectors: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -16,6 +16,9 @@ _NOSE_AND_MOUTH_68 = (30, 48, 54)
 class Face:
     """One face, in pixels of the upright picture at its full size.
 
+    Boxes count edges, so that one of the whole picture is 0, 0, width, height. Landmarks count centres of pixels: the
+    first one's is at 0, 0.
+
     Attributes
     ----------
     box : left, top, right, bottom; may reach beyond the picture.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.labels import AgeGroups
 from heads.cell import TEST
+from heads.dataset import QUALITY
 from heads.figures import DUMMY
 from heads.statistics import by_group
 from heads.tasks import Task
@@ -18,7 +19,7 @@ MODEL = ["backbone", "head"]
 AGE_STEPS = (5, 10, 20)  # years of a bin of ages: as narrow as the rows allow
 PREDICTED = ["seed", "image_id", "y", "predicted", "low", "high", "confidence"]
 RESAMPLES = 500  # of groups of people, for intervals in plots
-TRAITS = ("gender", "ethnicity")  # columns of people by which errors are told apart
+TRAITS = ("gender", "ethnicity", QUALITY)  # columns of people and their pictures by which errors are told apart
 
 Counts = NDArray[np.int64]
 Model = tuple[str, str]  # backbone and head
