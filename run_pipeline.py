@@ -130,6 +130,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @_weights_option
 @click.option("--crop", type=click.IntRange(10, 100), help="Percentage of a picture's sides that is seen, its middle.")
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
+@click.option("--runtime", help="onnx, keras (.h5 files), openvino, or auto: the fastest here. Else onnx or keras.")
 @click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Embed in N processes; one that dies is replaced. Else in this one."
@@ -145,6 +146,7 @@ def extract(
     weights: tuple[str, ...],
     crop: int | None,
     flip: bool,
+    runtime: str | None,
     store_path: Place,
     workers: int | None,
     shard: str | None,
@@ -176,7 +178,7 @@ def extract(
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.manifest import list_images
-    from embedder.backbone import load_backbone
+    from embedder.backbone import load_backbone, settle_runtime
     from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.resolve import resolve_backbone, with_settings, with_weights
@@ -188,12 +190,17 @@ def extract(
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
     view = ({"crop": str(crop)} if crop else {}) | ({"flip": "yes"} if flip else {})
-    chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
+    execution = {"runtime": runtime} if runtime else {}
+    chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view | execution))]
     for row in map(resolve_backbone, chosen):
         if row.seed is not None and not is_made(row, row.seed):
             click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
+    held = open_store(store_path).specs() if runtime and (store_path / "store.json").is_file() else {}
+    chosen = [settle_runtime(name, held) for name in chosen]
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
+        for note in filter(None, (backbone.note for backbone in backbones)):
+            click.echo(note)
         store = open_store(store_path, create=True)
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         engine = Workers(chosen, backbones, workers) if workers else None

@@ -10,12 +10,13 @@ from typing import Any
 from data.errors import BackboneError
 from embedder.preprocess import NORMALIZATIONS
 from embedder.seeded import is_seeded
-from embedder.spec import BACKBONES, MIRRORED, SEEDED, WHOLE, BackboneSpec, EmbeddingSpec
+from embedder.spec import AUTO, BACKBONES, EXECUTORS, MIRRORED, PRECISIONS, SEEDED, WHOLE, BackboneSpec, EmbeddingSpec
 from embedder.weights import require_weights
 
 _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normalization", "licence", "note", "url")
 _ROW_KEYS = ("weights", "normalization", "channel_order")
 _VIEW_KEYS = ("crop", "flip")  # which any backbone takes
+_RUN_KEYS = ("runtime", "precision")  # which change no setting of the network, and any backbone takes, too
 _LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
@@ -25,9 +26,10 @@ def resolve_backbone(name: str) -> BackboneSpec:
     """The row of data for a name or an ONNX file, without loading anything. Raises as `load_backbone`."""
     stem, settings = _split_settings(name)
     view = {key: settings.pop(key) for key in _VIEW_KEYS if key in settings}
+    run = {key: settings.pop(key) for key in _RUN_KEYS if key in settings}
     if stem.lower().endswith(".onnx"):
-        return _viewed(_onnx_spec(Path(stem), settings), **view)
-    return _viewed(_named_spec(_row(stem), settings), **view)
+        return _run_by(_viewed(_onnx_spec(Path(stem), settings), **view), **run)
+    return _run_by(_viewed(_named_spec(_row(stem), settings), **view), **run)
 
 
 def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
@@ -56,6 +58,23 @@ def _viewed(row: BackboneSpec, *, crop: str = "100", flip: str = "no") -> Backbo
     return dataclasses.replace(row, layer=row.layer + MIRRORED) if flip == "yes" else row
 
 
+def _run_by(row: BackboneSpec, *, runtime: str = "", precision: str = "") -> BackboneSpec:
+    """A row of data that a runtime executes, in some precision; the reference and fp32 unless they are named."""
+    others = EXECUTORS.get(row.runtime, ())
+    on = f" on {row.weights.name}" if row.weights else ""
+    if runtime not in ("", AUTO, row.runtime, *others):
+        able = " or ".join([row.runtime, *others, AUTO])
+        raise BackboneError(f"runtime of {row.name}{on} must be {able}, found {runtime}")
+    if precision in ("", row.precision):
+        return dataclasses.replace(row, executor=runtime if others and runtime != row.runtime else "")
+    if not others or precision not in PRECISIONS:
+        able = " or ".join(PRECISIONS) if others else row.precision
+        raise BackboneError(f"precision of {row.name}{on} must be {able}, found {precision}")
+    if runtime == row.runtime:
+        raise BackboneError(f"{precision} is for OpenVINO alone, found runtime={runtime}: leave out one of the two")
+    return dataclasses.replace(row, executor="openvino", precision=precision)
+
+
 def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:
     """Write settings that were given for all backbones into their names; "+" may join several.
 
@@ -68,6 +87,11 @@ def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str
             raise BackboneError(f"{part} has a {' and a '.join(sorted(twice))} of its own: leave it out here or there")
     added = "".join(f",{key}={value}" for key, value in settings.items())
     return ["+".join(part + added for part in split_name(name)) for name in names] if added else list(names)
+
+
+def with_runtime(name: str, runtime: str) -> str:
+    """A name whose runtime=auto is replaced by the runtime that was found."""
+    return re.sub(rf",runtime={AUTO}(?=,[a-z_]+=|$)", f",runtime={runtime}", name)
 
 
 def with_weights(names: Sequence[str], weights: Sequence[str]) -> list[str]:

@@ -17,7 +17,8 @@ class BackboneSpec:
     Parameters
     ----------
     name : what tables and reports call it.
-    runtime : the module of `embedder.runtimes` that executes it.
+    runtime : the module of `embedder.runtimes` that executes it: the reference for its kind of file.
+    executor : another one that does so in the reference's place; AUTO for the fastest here, "" for the reference.
     dim : shape of one row, e.g. (128,) for a vector, (128, 128) for a picture.
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
@@ -26,7 +27,8 @@ class BackboneSpec:
         `embedder.preprocess.FITS`.
     layout : "NCHW" or "NHWC"; how the graph wants its input, which changes no value.
     dtype : NumPy name of the row's dtype.
-    precision : of the arithmetic, e.g. "fp32"; "uint8" where there is none.
+    precision : of the arithmetic: one of PRECISIONS, for int8 with the model's digest; "uint8" where there is none.
+    int8_file : the model in int8 where it is not the one in the cache folder.
     layer : the tensor that is the embedding; "output" for the graph's own. It ends in MIRRORED where it is the mean of
         the picture's and of its mirror image's.
     files : names of the weight files that fit, the preferred one first; rows of `embedder.weights.WEIGHTS`.
@@ -51,6 +53,8 @@ class BackboneSpec:
     files: tuple[str, ...] = ()
     graph: str = ""
     weights: Path | None = None
+    executor: str = ""
+    int8_file: Path | None = None
     given: bool = False
     seed: int | None = None
     licence: str = "unknown"
@@ -62,6 +66,11 @@ class BackboneSpec:
         return view_of(self.crop, self.layer)
 
     @property
+    def runs_on(self) -> str:
+        """The module of `embedder.runtimes` that is to execute it."""
+        return self.executor or self.runtime
+
+    @property
     def own_file(self) -> Path | None:
         """The ONNX file that was given by hand: it goes into bundles. None for what is found or drawn by name."""
         return self.weights if self.given and self.runtime == "onnx" else None
@@ -69,6 +78,9 @@ class BackboneSpec:
 
 L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
+AUTO = "auto"  # as an executor: the fastest one here
+PRECISIONS = ("fp32", "fp16", "int8")  # those below fp32 are OpenVINO's
+EXECUTORS = {"onnx": ("openvino",), "keras": ("openvino",)}  # which others execute what a runtime does
 WHOLE = "whole picture"
 MIRRORED = ", mean with the mirrored picture's"
 _LETTERBOX = f"{WHOLE}, letterbox, bilinear"
