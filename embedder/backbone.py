@@ -108,7 +108,7 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
 
 def start_backbone(spec: BackboneSpec, *, cores: int | None = None) -> Backbone:
     """Start the runtime of a row of data; see `load_backbone`."""
-    started = start_runtime(_with_weights(spec), cores or usable_cores())
+    started = start_runtime(drawn_weights(spec), cores or usable_cores())
     return Backbone(_embedding_spec(started.spec, started.library), started.runtime, note=started.note)
 
 
@@ -125,14 +125,14 @@ def settle_runtime(name: str, held: Mapping[str, EmbeddingSpec]) -> str:
     row = resolve_backbone(name)
     if row.executor != AUTO:
         return name
-    row = _with_weights(row)
+    row = drawn_weights(row)
     with start_backbone(reference_of(row), cores=1) as reference:
         begun = held.get(reference.spec.fingerprint)
     runtime = begun.recorded["runtime"] if begun else fastest(row, usable_cores())
     return with_runtime(name, runtime if importlib.util.find_spec(runtime or "none") else row.runtime)
 
 
-def _with_weights(spec: BackboneSpec) -> BackboneSpec:
+def drawn_weights(spec: BackboneSpec) -> BackboneSpec:
     """A row with its weight file, where that has to be drawn first."""
     if spec.seed is None or spec.weights:
         return spec
@@ -150,6 +150,7 @@ def _display_name(spec: BackboneSpec) -> str:
     words += [] if spec.seed is None else [f"{SEEDED}{spec.seed}"]
     words += [f"crop {spec.view['crop']}%"] if "crop" in spec.view else []
     words += ["mirrored"] if "flip" in spec.view else []
+    words += [spec.precision.partition(" ")[0]] if spec.executor and spec.precision != "fp32" else []
     return " ".join(words)
 
 

@@ -43,8 +43,16 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
     same = ("channel_order", "normalization", "crop", "layer")
     row = dataclasses.replace(row, **{field: getattr(spec, field) for field in same})
     if spec.seeded is not None:
-        return _seeded(row, spec.seeded)
-    return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+        return in_precision(_seeded(row, spec.seeded), spec.precision)
+    if not row.files:
+        return row
+    return in_precision(_on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))), spec.precision)
+
+
+def in_precision(row: BackboneSpec, precision: str) -> BackboneSpec:
+    """A row of data as it gave embeddings in some precision, that of an EmbeddingSpec."""
+    executor = "" if precision == row.precision else "openvino"
+    return dataclasses.replace(row, precision=precision, executor=executor)
 
 
 def _viewed(row: BackboneSpec, *, crop: str = "100", flip: str = "no") -> BackboneSpec:
@@ -72,7 +80,7 @@ def _run_by(row: BackboneSpec, *, runtime: str = "", precision: str = "") -> Bac
         raise BackboneError(f"precision of {row.name}{on} must be {able}, found {precision}")
     if runtime == row.runtime:
         raise BackboneError(f"{precision} is for OpenVINO alone, found runtime={runtime}: leave out one of the two")
-    return dataclasses.replace(row, executor="openvino", precision=precision)
+    return in_precision(row, precision)
 
 
 def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:

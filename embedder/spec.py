@@ -79,7 +79,8 @@ class BackboneSpec:
 L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
 AUTO = "auto"  # as an executor: the fastest one here
-PRECISIONS = ("fp32", "fp16", "int8")  # those below fp32 are OpenVINO's
+INT8 = "int8"  # in a fingerprint with the digest of the model
+PRECISIONS = ("fp32", "fp16", INT8)  # those below fp32 are OpenVINO's
 EXECUTORS = {"onnx": ("openvino",), "keras": ("openvino",)}  # which others execute what a runtime does
 WHOLE = "whole picture"
 MIRRORED = ", mean with the mirrored picture's"

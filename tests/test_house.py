@@ -21,7 +21,7 @@ LAYERS = ("data", "embedder", "heads", "run_pipeline")  # each imports from thos
 HEADS_THAT_LOOK_OUTSIDE = {"backend", "bundle", "dataset", "robustness", "score", "serve", "table", "train"}
 HEAVY = {
     *("deepface", "dlib", "h5py", "jinja2", "joblib", "keras", "matplotlib"),
-    *("onnxruntime", "openvino", "requests", "sklearn", "tensorflow", "tf_keras"),
+    *("nncf", "onnxruntime", "openvino", "requests", "sklearn", "tensorflow", "tf_keras"),
 }
 RUN_CODE_WHEN_LOADED = {"cloudpickle", "dill", "marshal", "pickle", "shelve"}
 

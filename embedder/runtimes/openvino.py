@@ -9,6 +9,7 @@ import importlib.util
 import os
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from data.errors import BackboneError
 from data.files import sha256_of_file
 from embedder.cache import cache_folder
+from embedder.int8 import read_int8
 from embedder.runtimes import keras
 from embedder.runtimes.graph import GraphRuntime, Run, check_output, complete
-from embedder.spec import BackboneSpec
+from embedder.spec import INT8, BackboneSpec
 
 LIBRARY = "openvino"
-_HINTS = {"fp32": "f32", "fp16": "f16"}
+_HINTS = {"fp16": "f16"}  # what is not fp16 computes in fp32 where it is not quantized
 
 
 def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, GraphRuntime]:
@@ -36,9 +38,8 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, GraphRuntime]:
     if importlib.util.find_spec("openvino") is None:
         raise BackboneError(f"{spec.name} on OpenVINO needs openvino: pip install openvino")
     try:
-        model = read_model(spec)
-        shape = [side.get_length() if side.is_static else str(side) for side in model.input(0).partial_shape]
-        spec, batch = complete(spec, shape)
+        spec, model = _read(spec)
+        spec, batch = complete(spec, input_shape(model))
         run = _compiled(model, spec, batch=batch, cores=cores)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
@@ -56,7 +57,7 @@ def _compiled(model: Any, spec: BackboneSpec, *, batch: int, cores: int) -> Run:
     options = {
         "NUM_STREAMS": cores,
         "INFERENCE_NUM_THREADS": cores,
-        "INFERENCE_PRECISION_HINT": _HINTS[spec.precision],
+        "INFERENCE_PRECISION_HINT": _HINTS.get(spec.precision, "f32"),
         "ENABLE_CPU_PINNING": False,  # worker processes would all be pinned to the first core
     }
     compiled = openvino.Core().compile_model(model, "CPU", options)
@@ -71,24 +72,45 @@ def _compiled(model: Any, spec: BackboneSpec, *, batch: int, cores: int) -> Run:
     return run
 
 
-def read_model(spec: BackboneSpec) -> Any:
-    """OpenVINO's model of a backbone's weight file, in fp32 and not compiled. Raises RuntimeError as OpenVINO does."""
+def input_shape(model: Any) -> list[Any]:
+    """The shape of a model's input: numbers, and text for sides of any length."""
+    return [side.get_length() if side.is_static else str(side) for side in model.input(0).partial_shape]
+
+
+def _read(spec: BackboneSpec) -> tuple[BackboneSpec, Any]:
+    """The model in the precision of a spec, which is completed by the digest of one in int8."""
     from embedder.ov import openvino
 
-    core = openvino.Core()
+    if spec.precision.startswith(INT8):
+        held = read_int8(spec)
+        return replace(spec, precision=held.precision), openvino.Core().read_model(held.xml, held.weights)
+    if spec.runtime == "onnx" and spec.weights:
+        return spec, openvino.Core().read_model(spec.weights.read_bytes())
+    return spec, fused_model(spec)
+
+
+def fused_model(spec: BackboneSpec) -> Any:
+    """The model of a weight file in fp32, its batch norms part of the layers before them.
+
+    Raises
+    ------
+    BackboneError : the converted model cannot be kept in the cache folder.
+    RuntimeError : as OpenVINO says, which cannot read the file.
+    """
+    from embedder.ov import openvino
+
     if spec.runtime == "onnx":
-        return core.read_model(spec.weights.read_bytes() if spec.weights else b"")
+        return openvino.convert_model(spec.weights)
     folder = cache_folder() / "openvino"
-    kept = (
-        folder / f"{sha256_of_file(spec.weights)}-{importlib.metadata.version(LIBRARY)}.xml" if spec.weights else folder
-    )
+    version = importlib.metadata.version(LIBRARY)
+    kept = folder / f"{sha256_of_file(spec.weights) if spec.weights else spec.name}-{version}.xml"
     try:
         if not kept.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _convert(spec, kept)
-        return core.read_model(kept)
     except OSError as error:
         raise BackboneError(f"cannot write to {folder}: {error.strerror}. Make room, or set XDG_CACHE_HOME") from None
+    return openvino.Core().read_model(kept)
 
 
 def _convert(spec: BackboneSpec, kept: Path) -> None:

@@ -1,6 +1,7 @@
 """A runtime takes the reference's place only where its embeddings are the reference's; the fastest is chosen once."""
 
 import importlib.metadata
+import importlib.util
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from embedder.runtimes import openvino
 from embedder.runtimes.graph import GraphRuntime
 from tests.fakes import write_pooling_onnx
 
-pytest.importorskip("openvino", reason="needs openvino")
+pytestmark = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs openvino")
 
 
 @pytest.fixture(autouse=True)
