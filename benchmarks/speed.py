@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--contestant", nargs=2, metavar=("NETWORK", "NAME"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.contestant:
-        take_turns(*given.contestant, given.folder, given.images)
+        network, name = given.contestant
+        take_turns(network, name, given.folder, given.images)
         return
     found = pd.concat([measure(network, given) for network in given.networks], ignore_index=True)
     Path("runs").mkdir(exist_ok=True)
@@ -122,7 +123,7 @@ def take_turn(process: "subprocess.Popen[str]") -> float:
     for line in process.stdout:
         if line.startswith("seconds "):
             return float(line.split()[1])
-    raise SystemExit(f"{process.args} ended: run it by itself to see why")
+    raise SystemExit(f"{process.args!r} ended: run it by itself to see why")
 
 
 def take_turns(network: str, name: str, folder: Path, n: int) -> None:
@@ -248,7 +249,7 @@ def openvino_job(spec: Any, batches: list[np.ndarray]) -> Job:
 
 
 def print_table(found: pd.DataFrame) -> None:
-    """Markdown: images/s, and in the medians of rounds what they are of the bare libraries; int8 of OpenVINO in int8."""
+    """Markdown: images/s, and the median share of the bare libraries in a round; of OpenVINO's int8 for int8."""
     print("| network | way | images/s | of bare ONNX Runtime | of bare OpenVINO |\n|---|---|---|---|---|")
     for network in found["network"].unique():
         rows = found[found["network"] == network]
