@@ -194,6 +194,7 @@ def extract(
     from embedder.backbone import load_backbone, settle_runtime
     from embedder.engine import Workers
     from embedder.extract import extract as run
+    from embedder.int8 import require_one_int8
     from embedder.quantize import require_int8
     from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.seeded import is_made
@@ -219,6 +220,8 @@ def extract(
         for note in filter(None, (backbone.note for backbone in backbones)):
             click.echo(note)
         store = open_store(store_path, create=True)
+        for backbone in backbones:
+            require_one_int8(backbone.spec, store.specs().values())
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         engine = Workers(chosen, backbones, workers) if workers else None
         report = run(images, backbones, store, engine=engine, shard=part, on_progress=on_progress, **options)

@@ -13,7 +13,7 @@ from data.files import sha256_of_file
 from embedder.preprocess import DECODE, Picture, crop
 from embedder.resolve import resolve_backbone, with_runtime
 from embedder.seeded import seeded_weights
-from embedder.spec import AUTO, BACKBONES, L2_NORMALIZED, MIRRORED, SEEDED, BackboneSpec, EmbeddingSpec
+from embedder.spec import AUTO, BACKBONES, EXECUTORS, L2_NORMALIZED, MIRRORED, SEEDED, BackboneSpec, EmbeddingSpec
 from embedder.start import Runtime, fastest, reference_of, start_runtime
 
 
@@ -129,7 +129,8 @@ def settle_runtime(name: str, held: Mapping[str, EmbeddingSpec]) -> str:
     with start_backbone(reference_of(row), cores=1) as reference:
         begun = held.get(reference.spec.fingerprint)
     runtime = begun.recorded["runtime"] if begun else fastest(row, usable_cores())
-    return with_runtime(name, runtime if importlib.util.find_spec(runtime or "none") else row.runtime)
+    can = runtime in EXECUTORS.get(row.runtime, ()) and importlib.util.find_spec(runtime)
+    return with_runtime(name, runtime if can else row.runtime)
 
 
 def drawn_weights(spec: BackboneSpec) -> BackboneSpec:

@@ -11,14 +11,15 @@ is: its SHA-256 goes into the fingerprint, and embeddings of two calibrations ne
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import BackboneError
+from data.errors import BackboneError, FingerprintMismatch
 from data.files import PRIVATE, atomic_write, sha256_of_file
 from embedder.cache import cache_folder, digest_of
-from embedder.spec import INT8, BackboneSpec
+from embedder.spec import INT8, BackboneSpec, EmbeddingSpec, difference
 
 _XML, _BIN, _FACTS = "model.xml", "model.bin", "facts.json"
 
@@ -84,6 +85,23 @@ def read_int8(spec: BackboneSpec) -> Int8Model:
             "the file from where the embeddings were made, or extract and train again"
         )
     return model
+
+
+def require_one_int8(spec: EmbeddingSpec, held: Iterable[EmbeddingSpec]) -> None:
+    """Refuse to begin embeddings in int8 beside those of another model of the same backbone, as of another machine.
+
+    Raises
+    ------
+    FingerprintMismatch : with both models.
+    """
+    for other in held:
+        both = all(each.precision.startswith(INT8) for each in (spec, other))
+        if both and [field for field, *_ in difference(spec, other)] == ["precision"]:
+            raise FingerprintMismatch(
+                f"the store holds {other.name} in {other.precision}, the model here is {spec.precision}, from another "
+                f"calibration: copy its file from where the store was begun to {cache_folder() / 'int8'}, or extract "
+                "into a new store"
+            )
 
 
 def write_int8(model: Int8Model, path: Path) -> None:
