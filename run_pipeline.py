@@ -20,6 +20,7 @@ from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
     from embedder.faces.finder import FinderSettings
+    from embedder.int8 import Int8Model
     from embedder.report import ExtractReport
     from embedder.spec import EmbeddingSpec
     from embedder.store import EmbeddingStore
@@ -175,6 +176,15 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @_weights_option
 @_face_options("largest")
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
+@click.option("--runtime", help="onnx, keras (.h5 files), openvino, or auto: the fastest here. Else onnx or keras.")
+@click.option("--precision", help="fp16, or int8, calibrated once on some of these images; by openvino. Else fp32.")
+@click.option(
+    "--min-cosine",
+    type=click.FloatRange(-1, 1),
+    default=0.95,
+    show_default=True,
+    help="Refuse int8 if an image's embedding, less the mean one, is farther from fp32 than this.",
+)
 @click.option("--store", "store_path", type=_PLACE, required=True, help="Embedding store to fill.")
 @click.option(
     "--workers",
@@ -191,6 +201,9 @@ def extract(
     names: tuple[str, ...],
     weights: tuple[str, ...],
     flip: bool,
+    runtime: str | None,
+    precision: str | None,
+    min_cosine: float,
     store_path: Place,
     workers: int | None,
     shard: str | None,
@@ -224,18 +237,23 @@ def extract(
       faceprobe extract photos/ --backbone Dlib --detector cnn --crop arcface --faces all --min-face 40 --store store
       faceprobe extract UTKFace/ --backbone Dlib --crop chip --store store
       faceprobe extract photos/ --backbone net.onnx --store store
+      faceprobe extract photos/ --backbone net.onnx --runtime auto --store store
+      faceprobe extract photos/ --backbone net.onnx --precision int8 --store store
       faceprobe extract photos/ --backbone net.onnx,channel_order=RGB,normalization=ArcFace --store store
 
     \b
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.manifest import list_images
-    from embedder.backbone import load_backbone, usable_cores
+    from embedder.backbone import load_backbone, settle_runtime, usable_cores
     from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.faces.finder import load_finder
+    from embedder.int8 import require_one_int8
+    from embedder.quantize import require_int8
     from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.seeded import is_made
+    from embedder.spec import INT8
     from embedder.store import open_store
 
     if log_json:
@@ -243,15 +261,24 @@ def extract(
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
     view = _view(faces) | ({"flip": "yes"} if flip else {})
+    view |= {key: value for key, value in {"runtime": runtime, "precision": precision}.items() if value}
     settings = _finder_settings(faces, faces["detector"])
     chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
     for row in map(resolve_backbone, chosen):
         if row.seed is not None and not is_made(row, row.seed):
             click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
+        if row.precision == INT8:
+            _print_int8(row.name, require_int8(row, images, min_cosine=min_cosine))
+    held = open_store(store_path).specs() if runtime and (store_path / "store.json").is_file() else {}
+    chosen = [settle_runtime(name, held) for name in chosen]
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
+        for note in filter(None, (backbone.note for backbone in backbones)):
+            click.echo(note)
         finder = stack.enter_context(load_finder(settings)) if settings else None
         store = open_store(store_path, create=True)
+        for backbone in backbones:
+            require_one_int8(backbone.spec, store.specs().values())
         on_progress = stack.enter_context(_progress("embedding", "img", total=len(images)))
         processes = workers or (usable_cores() if finder else 0)
         engine = Workers(backbones, processes, finder=finder) if processes else None
@@ -269,6 +296,16 @@ def extract(
         os._exit(EXIT_INTERRUPTED)  # at once: a thread may hang on a drive that is gone
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
+
+
+def _print_int8(name: str, model: "Int8Model") -> None:
+    calibration, checked = model.facts["calibration"], model.facts["checked"]
+    click.echo(
+        f"{name} in {model.precision}, calibrated on {_count(calibration['images'], 'image')} "
+        f"({calibration['sha256'][:16]}); cosine to fp32 on {checked['images']:,} others, mean embedding subtracted: "
+        f"lowest {checked['lowest']:.4f}, mean {checked['mean']:.4f}; as they are: lowest "
+        f"{checked['plain_lowest']:.4f}, mean {checked['plain_mean']:.4f}"
+    )
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -648,8 +685,9 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
       faceprobe train manifest.csv --store store --backbone net.onnx -o bundle
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
+    from embedder.int8 import int8_file
     from embedder.resolve import resolve_backbone, with_weights
-    from embedder.spec import BACKBONES
+    from embedder.spec import BACKBONES, INT8
     from heads.dataset import Concatenation
     from heads.report.write import PAGE
     from heads.table import backbone_facts, format_table
@@ -658,9 +696,11 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     if isinstance(spec, Concatenation):
         raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
-    file = None if store.find(name) else resolve_backbone(*with_weights([name], options["weights"])).own_file
+    row = None if store.find(name) else resolve_backbone(*with_weights([name], options["weights"]))
+    file = row.own_file if row else None
     backbones = backbone_facts(store, [spec])
     asked = {"head": head, "seed": options["seed"], "backbone_file": file, "run": _run(tasks, backbones, options)}
+    asked |= {"int8_file": int8_file(row)} if row and file and row.precision == INT8 else {}
     with _progress("training", "task", total=len(tasks)) as on_progress:
         training = run(spec, tasks, data, output, **asked, on_progress=on_progress)
     _print_rows(data)

@@ -1,11 +1,10 @@
 """`load_backbone(name) -> Backbone`: a row of data joined to the runtime that executes it."""
 
 import dataclasses
-import importlib
-import importlib.metadata
+import importlib.util
 import os
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,12 @@ from data.files import sha256_of_file
 from embedder.faces.face import Face
 from embedder.faces.templates import align
 from embedder.preprocess import DECODE, Picture, crop
-from embedder.resolve import resolve_backbone
+from embedder.resolve import resolve_backbone, with_runtime
 from embedder.seeded import seeded_weights
 from embedder.spec import (
+    AUTO,
     BACKBONES,
+    EXECUTORS,
     L2_NORMALIZED,
     MIRRORED,
     SEEDED,
@@ -25,19 +26,7 @@ from embedder.spec import (
     EmbeddingSpec,
     split_alignment,
 )
-
-
-class Runtime(Protocol):
-    """Executes one graph on all the cores it was given."""
-
-    def embed(self, faces: Picture) -> NDArray[Any]:
-        """Faces (n, height, width[, 3]) uint8 to rows (n, *dim)."""
-
-    def warm_up(self) -> None:
-        """Do now what the first `embed` would do beside embedding, so that its time can be measured."""
-
-    def close(self) -> None:
-        """Free what it holds: threads, processes."""
+from embedder.start import Runtime, fastest, reference_of, start_runtime
 
 
 class Backbone:
@@ -47,11 +36,15 @@ class Backbone:
     ----------
     spec : EmbeddingSpec, with the fingerprint of everything that changes a vector.
     row : what it was started from, and can be started from in other processes.
+    note : what the user should know of how it runs, in a line; mostly "".
     """
 
-    def __init__(self, spec: EmbeddingSpec, runtime: Runtime, *, row: BackboneSpec | None = None) -> None:
+    def __init__(
+        self, spec: EmbeddingSpec, runtime: Runtime, *, row: BackboneSpec | None = None, note: str = ""
+    ) -> None:
         self.spec = spec
         self.row = row
+        self.note = note
         self._runtime = runtime
 
     def crop(self, picture: Picture) -> Picture:
@@ -125,6 +118,8 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
         Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle, or the template
         that faces are aligned to, with its `margin` in percent and the `detector` that finds them; and `flip=yes` for
         the mean of its embedding and its mirror image's.
+        `runtime` says what executes a file: onnx or keras, the references for .onnx and .h5 files, openvino for either,
+        or auto for the fastest here; `precision` fp16 or int8 is for openvino.
     cores : how many to use; all that this process may use by default.
 
     Raises
@@ -136,12 +131,36 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
 
 def start_backbone(spec: BackboneSpec, *, cores: int | None = None) -> Backbone:
     """Start the runtime of a row of data; see `load_backbone`."""
-    row = spec
-    if spec.seed is not None:
-        spec = dataclasses.replace(spec, weights=seeded_weights(BACKBONES[spec.name], spec.seed))
-    module = importlib.import_module(f"embedder.runtimes.{spec.runtime}")
-    spec, runtime = module.load(spec, cores or usable_cores())
-    return Backbone(_embedding_spec(spec, module.LIBRARY), runtime, row=row)
+    started = start_runtime(drawn_weights(spec), cores or usable_cores())
+    return Backbone(_embedding_spec(started.spec, started.library), started.runtime, row=spec, note=started.note)
+
+
+def settle_runtime(name: str, held: Mapping[str, EmbeddingSpec]) -> str:
+    """A backbone's name with runtime=auto replaced: what a store has begun is continued by the runtime that began it.
+
+    Embeddings of two runtimes differ in their last digits. So the fastest is chosen for new embeddings alone.
+
+    Parameters
+    ----------
+    name : as `load_backbone` takes it.
+    held : what the store holds, by fingerprint: `EmbeddingStore.specs`.
+    """
+    row = resolve_backbone(name)
+    if row.executor != AUTO:
+        return name
+    row = drawn_weights(row)
+    with start_backbone(reference_of(row), cores=1) as reference:
+        begun = held.get(reference.spec.fingerprint)
+    runtime = begun.recorded["runtime"] if begun else fastest(row, usable_cores())
+    can = runtime in EXECUTORS.get(row.runtime, ()) and importlib.util.find_spec(runtime)
+    return with_runtime(name, runtime if can else row.runtime)
+
+
+def drawn_weights(spec: BackboneSpec) -> BackboneSpec:
+    """A row with its weight file, where that has to be drawn first."""
+    if spec.seed is None or spec.weights:
+        return spec
+    return dataclasses.replace(spec, weights=seeded_weights(BACKBONES[spec.name], spec.seed))
 
 
 def usable_cores() -> int:
@@ -159,6 +178,7 @@ def _display_name(spec: BackboneSpec) -> str:
     words += [f"margin {view['margin']}%"] if "margin" in view else []
     words += [view["detector"]] if "detector" in view else []
     words += ["mirrored"] if "flip" in view else []
+    words += [spec.precision.partition(" ")[0]] if spec.executor and spec.precision != "fp32" else []
     return " ".join(words)
 
 
@@ -183,9 +203,9 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
             "seeded": spec.seed,
             "licence": spec.licence,
             "url": spec.url,
-            "runtime": spec.runtime,
+            "runtime": spec.runs_on,
             "layout": spec.layout,
-            "library": f"{library} {importlib.metadata.version(library)}",
+            "library": library,
             "weights_file": spec.weights.name if spec.weights else None,
             "weights_bytes": spec.weights.stat().st_size if spec.weights else 0,
         },

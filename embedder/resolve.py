@@ -13,9 +13,12 @@ from embedder.faces.templates import TEMPLATES
 from embedder.preprocess import NORMALIZATIONS
 from embedder.seeded import is_seeded
 from embedder.spec import (
+    AUTO,
     BACKBONES,
     DEFAULT_DETECTOR,
+    EXECUTORS,
     MIRRORED,
+    PRECISIONS,
     SEEDED,
     UNALIGNED,
     WHOLE,
@@ -30,6 +33,7 @@ _ROW_KEYS = ("weights", "normalization", "channel_order")
 _VIEW_KEYS = ("crop", "margin", "detector", "flip")  # which any backbone takes
 _MARGINS = range(-40, 101)  # percent
 _DEFAULT_TEMPLATE = "chip"  # what a detector's faces are aligned to unless something else is said
+_RUN_KEYS = ("runtime", "precision")  # which change no setting of the network, and any backbone takes, too
 _LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
@@ -39,9 +43,10 @@ def resolve_backbone(name: str) -> BackboneSpec:
     """The row of data for a name or an ONNX file, without loading anything. Raises as `load_backbone`."""
     stem, settings = _split_settings(name)
     view = {key: settings.pop(key) for key in _VIEW_KEYS if key in settings}
+    run = {key: settings.pop(key) for key in _RUN_KEYS if key in settings}
     if stem.lower().endswith(".onnx"):
-        return _viewed(_onnx_spec(Path(stem), settings), **view)
-    return _viewed(_named_spec(_row(stem), settings), **view)
+        return _run_by(_viewed(_onnx_spec(Path(stem), settings), **view), **run)
+    return _run_by(_viewed(_named_spec(_row(stem), settings), **view), **run)
 
 
 def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
@@ -55,8 +60,16 @@ def recall_backbone(spec: EmbeddingSpec) -> BackboneSpec:
     same = ("channel_order", "normalization", "crop", "alignment", "detector", "layer")
     row = dataclasses.replace(row, **{field: getattr(spec, field) for field in same})
     if spec.seeded is not None:
-        return _seeded(row, spec.seeded)
-    return _on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))) if row.files else row
+        return in_precision(_seeded(row, spec.seeded), spec.precision)
+    if not row.files:
+        return row
+    return in_precision(_on_file(row, require_weights(row.name, (spec.recorded["weights_file"],))), spec.precision)
+
+
+def in_precision(row: BackboneSpec, precision: str) -> BackboneSpec:
+    """A row of data as it gave embeddings in some precision, that of an EmbeddingSpec."""
+    executor = "" if precision == row.precision else "openvino"
+    return dataclasses.replace(row, precision=precision, executor=executor)
 
 
 def with_view(row: BackboneSpec, view: Mapping[str, str]) -> BackboneSpec:
@@ -101,6 +114,23 @@ def _cropped(row: BackboneSpec, *, crop: str = "", margin: str = "", detector: s
     return row if int(crop) == 100 else dataclasses.replace(row, crop=row.crop.replace(WHOLE, f"central {int(crop)}%"))
 
 
+def _run_by(row: BackboneSpec, *, runtime: str = "", precision: str = "") -> BackboneSpec:
+    """A row of data that a runtime executes, in some precision; the reference and fp32 unless they are named."""
+    others = EXECUTORS.get(row.runtime, ())
+    on = f" on {row.weights.name}" if row.weights else ""
+    if runtime not in ("", AUTO, row.runtime, *others):
+        able = " or ".join([row.runtime, *others, AUTO])
+        raise BackboneError(f"runtime of {row.name}{on} must be {able}, found {runtime}")
+    if precision in ("", row.precision):
+        return dataclasses.replace(row, executor=runtime if others and runtime != row.runtime else "")
+    if not others or precision not in PRECISIONS:
+        able = " or ".join(PRECISIONS) if others else row.precision
+        raise BackboneError(f"precision of {row.name}{on} must be {able}, found {precision}")
+    if runtime == row.runtime:
+        raise BackboneError(f"{precision} is for OpenVINO alone, found runtime={runtime}: leave out one of the two")
+    return in_precision(row, precision)
+
+
 def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str]:
     """Write settings that were given for all backbones into their names; "+" may join several.
 
@@ -113,6 +143,11 @@ def with_settings(names: Sequence[str], settings: Mapping[str, str]) -> list[str
             raise BackboneError(f"{part} has a {' and a '.join(sorted(twice))} of its own: leave it out here or there")
     added = "".join(f",{key}={value}" for key, value in settings.items())
     return ["+".join(part + added for part in split_name(name)) for name in names] if added else list(names)
+
+
+def with_runtime(name: str, runtime: str) -> str:
+    """A name whose runtime=auto is replaced by the runtime that was found."""
+    return re.sub(rf",runtime={AUTO}(?=,[a-z_]+=|$)", f",runtime={runtime}", name)
 
 
 def with_weights(names: Sequence[str], weights: Sequence[str]) -> list[str]:

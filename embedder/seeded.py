@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from data.files import sha256_of_file
+from embedder.cache import cache_folder
 from embedder.preprocess import Picture
 from embedder.spec import BackboneSpec
 
@@ -28,21 +29,9 @@ _WORK, _HOUR = ".making-", 3600.0
 BITS = 12  # of the statistics: fewer than in which machines differ
 
 
-def home() -> Path:
-    """The user's home directory. Raises BackboneError if there is none, as for a bare user id in a container."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        raise BackboneError(
-            "no home directory is known for weights: set DEEPFACE_HOME to the folder of trained ones, and "
-            "XDG_CACHE_HOME to one for weights drawn at random"
-        ) from None
-
-
 def seeded_folder() -> Path:
-    """Where such files are kept: $XDG_CACHE_HOME/faceprobe, far from deepface's folder of trained weights."""
-    cache = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
-    return Path(cache) / "faceprobe" / f"seeded-{RECIPE}"
+    """Where such files are kept."""
+    return cache_folder() / f"seeded-{RECIPE}"
 
 
 def is_seeded(path: Path) -> bool:

@@ -19,7 +19,8 @@ class BackboneSpec:
     Parameters
     ----------
     name : what tables and reports call it.
-    runtime : the module of `embedder.runtimes` that executes it.
+    runtime : the module of `embedder.runtimes` that executes it: the reference for its kind of file.
+    executor : another one that does so in the reference's place; AUTO for the fastest here, "" for the reference.
     dim : shape of one row, e.g. (128,) for a vector, (128, 128) for a picture.
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
@@ -31,7 +32,8 @@ class BackboneSpec:
     detector : that finds the face, as `embedder.faces.detect.parse_detector` reads it; "none" without alignment.
     layout : "NCHW" or "NHWC"; how the graph wants its input, which changes no value.
     dtype : NumPy name of the row's dtype.
-    precision : of the arithmetic, e.g. "fp32"; "uint8" where there is none.
+    precision : of the arithmetic: one of PRECISIONS, for int8 with the model's digest; "uint8" where there is none.
+    int8_file : the model in int8 where it is not the one in the cache folder.
     layer : the tensor that is the embedding; "output" for the graph's own. It ends in MIRRORED where it is the mean of
         the picture's and of its mirror image's.
     files : names of the weight files that fit, the preferred one first; rows of `embedder.weights.WEIGHTS`.
@@ -58,6 +60,8 @@ class BackboneSpec:
     files: tuple[str, ...] = ()
     graph: str = ""
     weights: Path | None = None
+    executor: str = ""
+    int8_file: Path | None = None
     given: bool = False
     seed: int | None = None
     licence: str = "unknown"
@@ -69,6 +73,11 @@ class BackboneSpec:
         return view_of(self)
 
     @property
+    def runs_on(self) -> str:
+        """The module of `embedder.runtimes` that is to execute it."""
+        return self.executor or self.runtime
+
+    @property
     def own_file(self) -> Path | None:
         """The ONNX file that was given by hand: it goes into bundles. None for what is found or drawn by name."""
         return self.weights if self.given and self.runtime == "onnx" else None
@@ -76,6 +85,10 @@ class BackboneSpec:
 
 L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
+AUTO = "auto"  # as an executor: the fastest one here
+INT8 = "int8"  # in a fingerprint with the digest of the model
+PRECISIONS = ("fp32", "fp16", INT8)  # those below fp32 are OpenVINO's
+EXECUTORS = {"onnx": ("openvino",), "keras": ("openvino",)}  # which others execute what a runtime does
 WHOLE = "whole picture"
 MIRRORED = ", mean with the mirrored picture's"
 FACES = "faces"  # the layer of rows that are a detector's, see `embedder.faces.table`

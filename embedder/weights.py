@@ -14,8 +14,9 @@ from pathlib import Path
 
 from data.errors import BackboneError
 from data.files import sha256_of_file
+from embedder.cache import home
 from embedder.download import not_weights
-from embedder.seeded import home, is_seeded
+from embedder.seeded import is_seeded
 from embedder.spec import BACKBONES
 
 RECORD = "faceprobe.sha256"  # in the format of sha256sum: `sha256sum -c faceprobe.sha256` checks it

@@ -7,6 +7,7 @@
       bundle.json         embedding settings, tasks, shape of the nets, calibration, and the facts of the card
       heads.safetensors   the nets' arrays
       backbone.onnx       the backbone's weights, where they are an ONNX file of the user's own
+      backbone.int8.zip   its model in int8, where the heads learned from that one's embeddings
 
 Weights known by name stay where they are: large, and under licences of their own. Seeded ones are drawn again.
 
@@ -31,7 +32,7 @@ from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, start_backbone
 from embedder.preprocess import Picture
-from embedder.resolve import recall_backbone, resolve_backbone, with_view
+from embedder.resolve import in_precision, recall_backbone, resolve_backbone, with_view
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
 from heads.net import Net
@@ -41,9 +42,9 @@ FORMAT = "faceprobe bundle"
 VERSION = 2  # 1 had no calibration, and can still be read
 
 _SUMS, _CARD, _MAIN, _ARRAYS, _BACKBONE = "SHA256SUMS", "README.md", "bundle.json", "heads.safetensors", "backbone.onnx"
-_PAGE = "report.html"
-_NAMES = (_CARD, _PAGE, _MAIN, _ARRAYS, _BACKBONE)
-_OPTIONAL = (_PAGE, _BACKBONE)
+_PAGE, _INT8 = "report.html", "backbone.int8.zip"
+_NAMES = (_CARD, _PAGE, _MAIN, _ARRAYS, _BACKBONE, _INT8)
+_OPTIONAL = (_PAGE, _BACKBONE, _INT8)
 ACCEPTABLE = ("detector", "alignment", "crop")  # in which embeddings may differ where that is accepted
 
 
@@ -65,6 +66,7 @@ class Bundle:
     facts : what the model card says: data, split, metrics, licences.
     id : 16 hexadecimal digits that name every byte; "" before it is saved.
     backbone_file : an ONNX file, where the backbone is one.
+    int8_file : its model in int8, where the embeddings are of that.
     calibration : by task, intervals of ages and temperatures of classes; none where validation rows were too few.
     """
 
@@ -75,6 +77,7 @@ class Bundle:
     id: str = ""
     backbone_file: Path | None = None
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    int8_file: Path | None = None
 
     def predict(self, vectors: NDArray[Any], *, tasks: Sequence[Task] | None = None) -> pd.DataFrame:
         """Vectors (n, *dim) of the bundle's own fingerprint to n rows of its tasks' columns, or of those given.
@@ -173,7 +176,7 @@ class Bundle:
             return resolve_backbone(name)
         spec, recorded = self.embedding, self.embedding.recorded
         if self.backbone_file:
-            return BackboneSpec(
+            row = BackboneSpec(
                 name=recorded.get("backbone", spec.name),
                 runtime="onnx",
                 dim=spec.dim,
@@ -186,9 +189,11 @@ class Bundle:
                 layout=recorded["layout"],
                 layer=spec.layer,
                 weights=self.backbone_file,
+                int8_file=self.int8_file,
                 given=True,
                 licence=recorded["licence"],
             )
+            return in_precision(row, spec.precision)
         if not recorded.get("given", recorded["runtime"] == "onnx"):
             return recall_backbone(spec)
         name = f"{spec.name},weights=FILE" if spec.name in BACKBONES else "FILE.onnx"
@@ -203,7 +208,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, card: str, page
 
     Parameters
     ----------
-    bundle : what to save; `backbone_file` is copied into it.
+    bundle : what to save; `backbone_file` and `int8_file` are copied into it.
     path : folder to create.
     card : text of README.md.
     page : text of report.html, if there is to be one.
@@ -263,6 +268,8 @@ def _write_files(bundle: Bundle, folder: Path, *, card: str, page: str) -> None:
         contents[_PAGE] = page.encode()
     if bundle.backbone_file:
         contents[_BACKBONE] = bundle.backbone_file.read_bytes()
+    if bundle.int8_file:
+        contents[_INT8] = bundle.int8_file.read_bytes()
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
     for name, content in {**contents, _SUMS: sums.encode()}.items():
         with atomic_write(folder / name) as file:
@@ -304,6 +311,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
             id=contents,
             backbone_file=folder / _BACKBONE if (folder / _BACKBONE).exists() else None,
             calibration=_calibration(main),
+            int8_file=folder / _INT8 if (folder / _INT8).exists() else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder} is not a bundle this program understands ({error!r}): train it again") from None

@@ -49,6 +49,7 @@ def train(
     head: str = "dense",
     seed: int = 0,
     backbone_file: Path | None = None,
+    int8_file: Path | None = None,
     run: Run | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> Training:
@@ -59,7 +60,7 @@ def train(
 
     Parameters
     ----------
-    backbone_file : weights that go into the bundle: `BackboneSpec.own_file`.
+    backbone_file, int8_file : weights that go into the bundle: `BackboneSpec.own_file`, and its model in int8.
     run : what report.html says beside the figures; the bundle has no such page without it.
     on_progress : called with the number of tasks trained since the last call.
 
@@ -87,7 +88,15 @@ def train(
         on_progress(len(cell.tasks))
     comparison = comparison_of(outcomes, data, seeds=[seed])
     facts = _facts(comparison, data, head=head, seed=seed)
-    bundle = Bundle(spec, tuple(tasks), tuple(nets), facts, backbone_file=backbone_file, calibration=calibration)
+    bundle = Bundle(
+        embedding=spec,
+        tasks=tuple(tasks),
+        nets=tuple(nets),
+        facts=facts,
+        backbone_file=backbone_file,
+        calibration=calibration,
+        int8_file=int8_file,
+    )
     page = bundle_page(comparison, data, run) if run else ""
     return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
 

@@ -32,7 +32,7 @@ HEADS_THAT_LOOK_OUTSIDE = {
 }
 HEAVY = {
     *("deepface", "dlib", "h5py", "jinja2", "joblib", "keras", "matplotlib"),
-    *("onnxruntime", "openvino", "requests", "sklearn", "tensorflow", "tf_keras"),
+    *("nncf", "onnxruntime", "openvino", "requests", "sklearn", "tensorflow", "tf_keras"),
 }
 RUN_CODE_WHEN_LOADED = {"cloudpickle", "dill", "marshal", "pickle", "shelve"}
 

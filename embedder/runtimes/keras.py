@@ -46,13 +46,13 @@ class KerasRuntime:
 
         with contextlib.suppress(RuntimeError):  # once TensorFlow has computed anything, its threads are what they are
             tf.config.threading.set_intra_op_parallelism_threads(self._cores)
-        network = build_network(self._spec, self._load_weights)
+        network = build_network(self._spec, self.load_weights)
         graph = tf.function(lambda images: network(images, training=False))
         shape = tf.TensorSpec((BATCH, *self._spec.input_size, 3), tf.float32)
         compiled = graph.get_concrete_function(shape)
         return lambda images: compiled(tf.constant(images)).numpy()
 
-    def _load_weights(self, network: Any) -> None:
+    def load_weights(self, network: Any) -> None:
         try:
             network.load_weights(str(self._spec.weights))
         except Exception as error:  # noqa: BLE001  Keras and HDF5 raise whatever they stumble over

@@ -1,13 +1,21 @@
 """Weights given apart from the names of backbones find their way into them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from data.errors import BackboneError
 from embedder.backbone import load_backbone, start_backbone
-from embedder.resolve import recall_backbone, resolve_backbone, split_name, with_settings, with_weights
+from embedder.resolve import (
+    recall_backbone,
+    resolve_backbone,
+    split_name,
+    with_runtime,
+    with_settings,
+    with_weights,
+)
 from embedder.spec import EmbeddingSpec
 from tests.fakes import write_mean_colour_onnx
 
@@ -132,3 +140,50 @@ def test_settings_for_all_go_into_every_name():
         "a.onnx,dim=3,crop=80,flip=yes",
     ]
     assert with_settings(["ArcFace"], {}) == ["ArcFace"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "executor", "precision"),
+    [
+        ("", "", "fp32"),
+        (",runtime=onnx", "", "fp32"),
+        (",runtime=auto", "auto", "fp32"),
+        (",runtime=openvino", "openvino", "fp32"),
+        (",runtime=openvino,precision=fp32", "openvino", "fp32"),
+        (",precision=fp16", "openvino", "fp16"),
+        (",runtime=auto,precision=int8", "openvino", "int8"),
+    ],
+)
+def test_runtime_and_precision_say_what_executes(tmp_path, settings, executor, precision):
+    file = write_mean_colour_onnx(tmp_path / "m.onnx")
+    row = resolve_backbone(f"{file},channel_order=RGB,normalization=raw{settings}")
+    assert (row.runtime, row.executor, row.precision) == ("onnx", executor, precision)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("{}", "runtime of m on m.onnx must be onnx or openvino or auto, found tensorrt"),
+        ("{},runtime=keras", "runtime of m on m.onnx must be onnx or openvino or auto, found keras"),
+        ("{},precision=int4", "precision of m on m.onnx must be fp32 or fp16 or int8, found int4"),
+        ("{},runtime=onnx,precision=int8", "int8 is for OpenVINO alone, found runtime=onnx: leave out one of the two"),
+        ("Dlib,precision=fp16", "precision of Dlib must be fp32, found fp16"),
+        ("Dlib,runtime=openvino", "runtime of Dlib must be dlib or auto, found openvino"),
+        ("pixels,precision=fp32", "precision of pixels must be uint8, found fp32"),
+    ],
+)
+def test_runtime_that_cannot_execute_a_backbone_is_refused(tmp_path, name, said):
+    file = f"{write_mean_colour_onnx(tmp_path / 'm.onnx')},channel_order=RGB,normalization=raw"
+    name = f"{file},runtime=tensorrt" if name == "{}" else name.format(file)
+    with pytest.raises(BackboneError, match=re.escape(said)):
+        resolve_backbone(name)
+
+
+def test_auto_is_no_runtime_of_what_has_but_one():
+    assert resolve_backbone("pixels,runtime=auto").executor == ""
+
+
+def test_runtime_that_was_found_takes_the_place_of_auto_alone():
+    assert with_runtime("a,runtime=auto,b.onnx,runtime=auto,flip=yes", "onnx").endswith("b.onnx,runtime=onnx,flip=yes")
+    assert with_runtime("net.onnx,runtime=auto", "openvino") == "net.onnx,runtime=openvino"
+    assert with_runtime("net.onnx,runtime=onnx", "openvino") == "net.onnx,runtime=onnx"
