@@ -19,6 +19,8 @@ from data.errors import BackboneError, FaceprobeError
 from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from embedder.faces.finder import FinderSettings
     from embedder.int8 import Int8Model
     from embedder.report import ExtractReport
@@ -199,11 +201,6 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 def extract(
     source: Place,
     names: tuple[str, ...],
-    weights: tuple[str, ...],
-    flip: bool,
-    runtime: str | None,
-    precision: str | None,
-    min_cosine: float,
     store_path: Place,
     workers: int | None,
     shard: str | None,
@@ -211,7 +208,7 @@ def extract(
     log_json: Path | None,
     retry_failed: bool,
     anonymise: bool,
-    **faces: Any,
+    **options: Any,
 ) -> None:
     """Embed the images of SOURCE, a manifest or a folder, into a store.
 
@@ -245,32 +242,19 @@ def extract(
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.manifest import list_images
-    from embedder.backbone import load_backbone, settle_runtime, usable_cores
+    from embedder.backbone import load_backbone, usable_cores
     from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.faces.finder import load_finder
     from embedder.int8 import require_one_int8
-    from embedder.quantize import require_int8
-    from embedder.resolve import resolve_backbone, with_settings, with_weights
-    from embedder.seeded import is_made
-    from embedder.spec import INT8
     from embedder.store import open_store
 
     if log_json:
         _check_output(log_json)
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
-    view = _view(faces) | ({"flip": "yes"} if flip else {})
-    view |= {key: value for key, value in {"runtime": runtime, "precision": precision}.items() if value}
-    settings = _finder_settings(faces, faces["detector"])
-    chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
-    for row in map(resolve_backbone, chosen):
-        if row.seed is not None and not is_made(row, row.seed):
-            click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
-        if row.precision == INT8:
-            _print_int8(row.name, require_int8(row, images, min_cosine=min_cosine))
-    held = open_store(store_path).specs() if runtime and (store_path / "store.json").is_file() else {}
-    chosen = [settle_runtime(name, held) for name in chosen]
+    settings = _finder_settings(options, options["detector"])
+    chosen = _backbones_asked_for(names, images, store_path, options)
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
         for note in filter(None, (backbone.note for backbone in backbones)):
@@ -296,6 +280,36 @@ def extract(
         os._exit(EXIT_INTERRUPTED)  # at once: a thread may hang on a drive that is gone
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
+
+
+def _backbones_asked_for(
+    names: Sequence[str], images: "pd.DataFrame", store_path: Place, options: dict[str, Any]
+) -> list[str]:
+    """The names of backbones with all their settings; what takes long to make of weights is made, and said."""
+    from embedder.backbone import drawn_weights, settle_runtime
+    from embedder.int8 import int8_file
+    from embedder.quantize import require_int8
+    from embedder.resolve import resolve_backbone, with_settings, with_weights
+    from embedder.seeded import is_made
+    from embedder.spec import INT8
+    from embedder.store import open_store
+
+    given = _view(options) | {name: options[name] for name in ("runtime", "precision") if options[name]}
+    given |= {"flip": "yes"} if options["flip"] else {}
+    chosen = [*dict.fromkeys(with_settings(with_weights(names, options["weights"]), given))]
+    for row in map(resolve_backbone, chosen):
+        if row.seed is not None and not is_made(row, row.seed):
+            click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
+        if row.precision == INT8:
+            if options["detector"] and not int8_file(drawn_weights(row)).exists():
+                raise FaceprobeError(
+                    f"{row.name} in int8 is calibrated on crops of faces, found photographs: run `extract "
+                    f"--precision {INT8}` on a folder of crops once, without --detector; then this command again"
+                )
+            _print_int8(row.name, require_int8(row, images, min_cosine=options["min_cosine"]))
+    begun = options["runtime"] and (store_path / "store.json").is_file()
+    held = open_store(store_path).specs() if begun else {}
+    return [settle_runtime(name, held) for name in chosen]
 
 
 def _print_int8(name: str, model: "Int8Model") -> None:
