@@ -283,5 +283,6 @@ class _Committer:
         if self._files:
             self._store.add_images(pd.DataFrame(self._files, columns=IMAGE_COLUMNS))
         self._files = []
+        pa.default_memory_pool().release_unused()  # Arrow keeps what a write took, the networks never see it
         self._committed = time.monotonic()
         self.seconds += time.perf_counter() - started
