@@ -191,14 +191,11 @@ def extract(
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.manifest import list_images
-    from embedder.backbone import load_backbone, settle_runtime
+    from embedder.backbone import load_backbone
     from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.int8 import require_one_int8
-    from embedder.quantize import require_int8
-    from embedder.resolve import resolve_backbone, with_settings, with_weights
-    from embedder.seeded import is_made
-    from embedder.spec import INT8
+    from embedder.resolve import with_settings, with_weights
     from embedder.store import open_store
 
     if log_json:
@@ -208,13 +205,7 @@ def extract(
     view = ({"crop": str(crop)} if crop else {}) | ({"flip": "yes"} if flip else {})
     view |= {key: value for key, value in {"runtime": runtime, "precision": precision}.items() if value}
     chosen = [*dict.fromkeys(with_settings(with_weights(names, weights), view))]
-    for row in map(resolve_backbone, chosen):
-        if row.seed is not None and not is_made(row, row.seed):
-            click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
-        if row.precision == INT8:
-            _print_int8(row.name, require_int8(row, images, min_cosine=min_cosine))
-    held = open_store(store_path).specs() if runtime and (store_path / "store.json").is_file() else {}
-    chosen = [settle_runtime(name, held) for name in chosen]
+    chosen = _settled(chosen, images, store_path, min_cosine=min_cosine)
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
         for note in filter(None, (backbone.note for backbone in backbones)):
@@ -236,6 +227,26 @@ def extract(
         os._exit(EXIT_INTERRUPTED)  # at once: a thread may hang on a drive that is gone
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
+
+
+def _settled(names: list[str], images: Any, store_path: Place, *, min_cosine: float) -> list[str]:
+    """Make what backbones need once, saying so; return their names with the runtimes that are to execute them."""
+    from embedder.backbone import settle_runtime
+    from embedder.quantize import require_int8
+    from embedder.resolve import resolve_backbone
+    from embedder.seeded import is_made
+    from embedder.spec import AUTO, INT8
+    from embedder.store import open_store
+
+    rows = [resolve_backbone(name) for name in names]
+    for row in rows:
+        if row.seed is not None and not is_made(row, row.seed):
+            click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
+        if row.precision == INT8:
+            _print_int8(row.name, require_int8(row, images, min_cosine=min_cosine))
+    begun = any(row.executor == AUTO for row in rows) and (store_path / "store.json").is_file()
+    held = open_store(store_path).specs() if begun else {}
+    return [settle_runtime(name, held) for name in names]
 
 
 def _print_int8(name: str, model: "Int8Model") -> None:
