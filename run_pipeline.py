@@ -291,13 +291,14 @@ def _backbones_asked_for(
     from embedder.quantize import require_int8
     from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.seeded import is_made
-    from embedder.spec import INT8
+    from embedder.spec import AUTO, INT8
     from embedder.store import open_store
 
     given = _view(options) | {name: options[name] for name in ("runtime", "precision") if options[name]}
     given |= {"flip": "yes"} if options["flip"] else {}
     chosen = [*dict.fromkeys(with_settings(with_weights(names, options["weights"]), given))]
-    for row in map(resolve_backbone, chosen):
+    rows = [resolve_backbone(name) for name in chosen]
+    for row in rows:
         if row.seed is not None and not is_made(row, row.seed):
             click.echo(f"drawing random weights of {row.name}, once: half a minute or so")
         if row.precision == INT8:
@@ -307,7 +308,7 @@ def _backbones_asked_for(
                     f"--precision {INT8}` on a folder of crops once, without --detector; then this command again"
                 )
             _print_int8(row.name, require_int8(row, images, min_cosine=options["min_cosine"]))
-    begun = options["runtime"] and (store_path / "store.json").is_file()
+    begun = any(row.executor == AUTO for row in rows) and (store_path / "store.json").is_file()
     held = open_store(store_path).specs() if begun else {}
     return [settle_runtime(name, held) for name in chosen]
 

@@ -117,3 +117,12 @@ def test_bundle_on_int8_refuses_fp32(place, int8, tmp_path):
     outcome = faceprobe("score", place / "faces", "--bundle", tmp_path / "bundle", *given)
     assert outcome.code == 2
     assert "precision: fp32 given, the heads were trained on int8 nncf" in outcome.err
+
+
+def test_auto_in_a_name_goes_on_with_the_runtime_that_began_the_store(place, monkeypatch):
+    extract(place, "begun", "--runtime", "openvino", "--shard", "1/2")
+    monkeypatch.setattr("embedder.backbone.fastest", lambda *_: pytest.fail("measured"))
+    outcome = faceprobe(
+        "extract", place / "faces", "--backbone", f"{place / 'net.onnx'},runtime=auto", "--store", place / "begun"
+    )
+    assert (outcome.code, outcome.err) == (0, "")

@@ -10,7 +10,7 @@ from embedder.backbone import load_backbone
 from embedder.cache import cache_folder
 from embedder.seeded import draw_pictures
 from embedder.selfcheck import fidelity
-from tests.fakes import gradient, write_mean_colour_onnx
+from tests.fakes import gradient, write_mean_colour_onnx, write_pooling_onnx
 from tests.process import run_python
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs openvino")
@@ -84,6 +84,17 @@ def test_file_that_is_no_onnx_is_refused(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"<html>404</html>")
     with pytest.raises(BackboneError, match=r"m\.onnx cannot be"):
         load_backbone(f"{tmp_path / 'm.onnx'}{SETTINGS},runtime=openvino")
+
+
+def test_weights_in_a_second_file_are_refused_as_no_fingerprint_covers_them(tmp_path, monkeypatch):
+    import onnx
+
+    write_pooling_onnx(tmp_path / "whole.onnx", side=32, dim=64)
+    model = onnx.load(str(tmp_path / "whole.onnx"))
+    onnx.save(model, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.data", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackboneError, match="keeps weights in a second file; save it as one"):
+        load_backbone(f"m.onnx{SETTINGS},runtime=openvino")
 
 
 def test_openvino_that_is_not_installed_is_named(tmp_path, monkeypatch):
