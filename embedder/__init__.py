@@ -1,3 +1,3 @@
 """Image to vector, computed once and stored. Knows nothing of labels or heads."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
