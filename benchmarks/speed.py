@@ -83,7 +83,7 @@ def main() -> None:
     if given.plot:
         from benchmarks.speed_plot import write_plot
 
-        write_plot(found, Path("docs/images/speed.svg"), title=machine)
+        write_plot(found, Path("docs/images/speed.svg"), title=machine, spread_of=spread_of)
 
 
 def measure(network: str, given: argparse.Namespace) -> pd.DataFrame:
@@ -248,6 +248,12 @@ def openvino_job(spec: Any, batches: list[np.ndarray]) -> Job:
     return run
 
 
+def spread_of(speeds: np.ndarray) -> str:
+    """The median, lowest and highest of images/s, in three digits or so."""
+    digits = 0 if np.median(speeds) >= 100 else 1
+    return f"{np.median(speeds):.{digits}f} ({speeds.min():.{digits}f} to {speeds.max():.{digits}f})"
+
+
 def print_table(found: pd.DataFrame) -> None:
     """Markdown: images/s, and the median share of the bare libraries in a round; of OpenVINO's int8 for int8."""
     print("| network | way | images/s | of bare ONNX Runtime | of bare OpenVINO |\n|---|---|---|---|---|")
@@ -257,8 +263,7 @@ def print_table(found: pd.DataFrame) -> None:
         for name, own in speeds.items():
             bare = "bare OpenVINO int8" if name.endswith("int8") else "bare OpenVINO"
             shares = [float(np.median(own / speeds[other])) for other in ("bare ONNX Runtime", bare)]
-            spread = f"{np.median(own):.0f} ({own.min():.0f} to {own.max():.0f})"
-            print(f"| {network} | {name} | {spread} | {shares[0]:.2f} | {shares[1]:.2f} |")
+            print(f"| {network} | {name} | {spread_of(own)} | {shares[0]:.2f} | {shares[1]:.2f} |")
 
 
 if __name__ == "__main__":
