@@ -7,6 +7,7 @@ of that releases Python's lock). Two blocks of face crops are all that a process
 import functools
 import hashlib
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -158,7 +159,7 @@ class _Prepared:
     ----------
     rejected : whether it cannot be decoded, which its status tells.
     found : rows of a Faces table that were found now, (n, columns); None if nothing was looked for.
-    find_seconds : that it took.
+    find_seconds, wait_seconds : that it took, and that other threads' pictures took before.
     crops : by fingerprint, and by the number of the face; in place of one that cannot be had, why.
     """
 
@@ -166,6 +167,7 @@ class _Prepared:
     rejected: bool = False
     found: Rows | None = None
     find_seconds: float = 0.0
+    wait_seconds: float = 0.0
     crops: dict[str, dict[int, Picture | Outcome]] = field(default_factory=dict)
 
 
@@ -185,6 +187,7 @@ class InProcess:
         self._finder = finder
         self._cores = cores or usable_cores()
         self._warm: set[str] = set()
+        self._finding = threading.Lock()
 
     @property
     def specs(self) -> list[EmbeddingSpec]:
@@ -226,7 +229,8 @@ class InProcess:
         except ImageRejected as rejected:
             image.status, image.reason = rejected.status, rejected.reason
             prepared.rejected = True
-        image.decode_seconds = time.perf_counter() - started - image.read_seconds - prepared.find_seconds
+        beside = image.read_seconds + prepared.find_seconds + prepared.wait_seconds
+        image.decode_seconds = time.perf_counter() - started - beside
         return prepared
 
     def _look(self, prepared: _Prepared, picture: Picture, missing: list[str], known: KnownFaces | None) -> None:
@@ -239,9 +243,12 @@ class InProcess:
         if known and image.sha256 and self._finder.spec.fingerprint not in missing:
             rows = known.rows_of(image.sha256)
         if rows is None:
-            started = time.perf_counter()
-            rows = prepared.found = self._finder.find(picture)
-            prepared.find_seconds = time.perf_counter() - started
+            asked = time.perf_counter()
+            with self._finding:  # which detectors do anyway: so the wait is known
+                started = time.perf_counter()
+                rows = prepared.found = self._finder.find(picture)
+                prepared.find_seconds = time.perf_counter() - started
+            prepared.wait_seconds = started - asked
         faces, (image.status, image.reason) = self._finder.choose(rows)
         for print_, backbone in backbones.items():
             prepared.crops[print_] = {number: _cut(backbone, picture, face) for number, face in faces.items()}
@@ -255,15 +262,19 @@ class InProcess:
                 if each.image.sha256 is not None and each.image.sha256 not in contents
             }
             if new:
-                rejected: dict[Key, Outcome] = {
-                    (sha256, 0): (each.image.status, each.image.reason) for sha256, each in new.items() if each.rejected
-                }
                 make = self._embed_new if print_ in self._backbones else self._found_new
-                block.embedded[print_] = make(print_, new, rejected)
+                block.embedded[print_] = make(print_, new)
         return block
 
-    def _embed_new(self, print_: str, new: dict[bytes, _Prepared], outcomes: dict[Key, Outcome]) -> Embedded:
+    def _embed_new(self, print_: str, new: dict[bytes, _Prepared]) -> Embedded:
+        """What a backbone makes of new contents. Where there is a finder, only its table tells of those without a face
+        or a picture: a kill between the two commits cannot leave a difference.
+        """
         backbone = self._backbones[print_]
+        outcomes: dict[Key, Outcome] = {}
+        if self._finder is None:
+            rejected = ((sha256, each.image) for sha256, each in new.items() if each.rejected)
+            outcomes = {(sha256, 0): (image.status, image.reason) for sha256, image in rejected}
         if print_ not in self._warm:  # outside the time that is measured
             backbone.warm_up()
             self._warm.add(print_)
@@ -282,8 +293,9 @@ class InProcess:
         return Embedded(outcomes, vectors[finite], seconds)
 
     @staticmethod
-    def _found_new(print_: str, new: dict[bytes, _Prepared], outcomes: dict[Key, Outcome]) -> Embedded:
+    def _found_new(print_: str, new: dict[bytes, _Prepared]) -> Embedded:
         """What the finder found, as a Faces table keeps it."""
+        outcomes: dict[Key, Outcome] = {}
         rows: list[Rows] = []
         for sha256, each in new.items():
             if each.found is not None and len(each.found):

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.errors import StoreError
+from data.errors import BackboneError, StoreError
 from embedder.backbone import Backbone
 from embedder.changes import Changes
 from embedder.engine import READ, Block, Embedded, Engine, Image, InProcess, Jobs
 from embedder.faces.finder import Finder
 from embedder.faces.known import KnownFaces
-from embedder.known import OK, Files, Held, held_in, keys_of
+from embedder.known import OK, Files, Held, Outcome, held_in, keys_of
 from embedder.report import ExtractReport, Record
 from embedder.spec import EmbeddingSpec
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, EmbeddingStore, path_key
@@ -64,7 +64,8 @@ def extract(
     Raises
     ------
     StoreError : the disk is full or cannot be written; what was committed before is kept.
-    BackboneError : a backbone cannot go on, e.g. its process was killed; what it embedded before is kept.
+    BackboneError : a backbone cannot go on, e.g. its process was killed; what it embedded before is kept. Or it is for
+        faces of another detector than the finder's.
     DetectorError : a detector failed on a picture; what was done before is kept.
     ManifestError : the folder of the images is gone; what was embedded before is kept.
     """
@@ -75,8 +76,10 @@ def extract(
     if shard:
         images = images[[is_in_shard(image_id, shard) for image_id in images["image_id"]]]
     specs = [*([finder.spec] if finder else []), *(backbone.spec for backbone in backbones)]
+    _check_detector(specs, finder)
     held, known = _what_is_held(store, specs, finder, retry_failed=retry_failed)
-    job = _Job(images, held, Changes(images, files, listed=listed), anonymise=anonymise)
+    refused = known.refusals(finder.settings.choice) if known and finder else {}
+    job = _Job(images, held, Changes(images, files, listed=listed), refused=refused, anonymise=anonymise)
     committer = _Committer(store, specs)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
@@ -110,16 +113,15 @@ def _what_is_held(
     """What the store has for each fingerprint; and the faces it knows, if faces are what is embedded."""
     if finder is None:
         return {spec.fingerprint: held_in(store, spec.fingerprint, retry_failed=retry_failed) for spec in specs}, None
-    known, choice = KnownFaces(store, finder.spec.fingerprint), finder.settings.choice
+    known = KnownFaces(store, finder.spec.fingerprint)
     found = held_in(store, finder.spec.fingerprint, faces=True, retry_failed=retry_failed)
-    wanted = known.wanted(choice)
+    wanted = known.wanted(finder.settings.choice)
     held = {finder.spec.fingerprint: found}
     for spec in specs[1:]:
         each = known.held(spec.fingerprint, wanted, retry_failed=retry_failed)
         if not retry_failed:
             each.settled.add(found.failed)
         held[spec.fingerprint] = each
-    found.failed |= known.refusals(choice)
     return held, known
 
 
@@ -140,11 +142,25 @@ class File(NamedTuple):
 
 
 class _Job:
-    """What is known and what has been found out about each image of one `extract`."""
+    """What is known and what has been found out about each image of one `extract`.
 
-    def __init__(self, images: pd.DataFrame, held: dict[str, Held], changes: Changes, *, anonymise: bool) -> None:
+    Parameters
+    ----------
+    held : by fingerprint.
+    refused : contents with faces none of which is wanted, and why: that is no failure, and no row tells of it.
+    """
+
+    def __init__(
+        self,
+        images: pd.DataFrame,
+        held: dict[str, Held],
+        changes: Changes,
+        *,
+        refused: dict[bytes, Outcome],
+        anonymise: bool,
+    ) -> None:
         self._ids, self._paths = images["image_id"], images["path"]
-        self._held, self._changes = held, changes
+        self._held, self._changes, self._refused = held, changes, refused
         self._anonymise = anonymise
         self._record = Record(images)
         self.report = ExtractReport(self._record)
@@ -156,11 +172,11 @@ class _Job:
             settled = held.settled.holds(contents)
             same, contents = same[settled], contents[settled]
         self._record.set_known(same, contents)
-        failed = np.unique(np.array([sha for held in self._held.values() for sha in held.failed], "S32"))
-        known_bad = same[np.isin(contents, failed)].tolist()
-        for position in known_bad:
+        failed = np.array([sha for held in self._held.values() for sha in held.failed], "S32")
+        refused = np.array([*self._refused], "S32")
+        for position in same[np.isin(contents, np.concatenate([failed, refused]))].tolist():
             self._note_outcome(position, self._record.content(position))
-        self.report.skipped = len(known_bad)
+        self.report.skipped = int(np.isin(contents, failed).sum())
         return Jobs(self._record.not_reached(), self._paths)
 
     def new_rows(self, block: Block) -> dict[str, Embedded]:
@@ -186,8 +202,8 @@ class _Job:
         if image.sha256 is None:
             self._record.set_failed(image.position, (image.status, image.reason))
             return []
-        if image.status != READ:  # which no row of a backbone says where it is the choice that wants none of its faces
-            next(iter(self._held.values())).failed[image.sha256] = image.status, image.reason
+        if image.status != READ:
+            self._refused[image.sha256] = image.status, image.reason
         self._record.set_read(image.position, image.sha256, self._changes.of(image.position, image.sha256))
         self._note_outcome(image.position, image.sha256)
         if self._changes.is_recorded(image):
@@ -198,7 +214,8 @@ class _Job:
 
     def _note_outcome(self, position: int, sha256: bytes) -> None:
         """An image is ok if it is for every backbone; else its first failure stands for it."""
-        failures = [held.failed[sha256] for held in self._held.values() if sha256 in held.failed]
+        outcomes = (*(held.failed for held in self._held.values()), self._refused)
+        failures = [outcome[sha256] for outcome in outcomes if sha256 in outcome]
         if failures:
             self._record.set_failed(position, failures[0])
 
@@ -218,6 +235,16 @@ def _check_names(store: EmbeddingStore, files: Files, *, anonymise: bool) -> Non
         )
     if not anonymise and files.nameless:
         raise StoreError(f"{store.path} holds no names of files: add --anonymise, or extract into a new store")
+
+
+def _check_detector(specs: Sequence[EmbeddingSpec], finder: Finder | None) -> None:
+    """Refuse backbones whose fingerprints would say that another detector found what this finder finds."""
+    for spec in specs:
+        if finder and spec.detector != finder.spec.detector:
+            raise BackboneError(
+                f"{spec.name} expects faces of the detector {spec.detector}, and {finder.spec.detector} is to find "
+                f"them: load it with detector={finder.spec.detector}"
+            )
 
 
 def _to_write(embedded: Embedded, held: Held) -> Embedded:

@@ -92,9 +92,14 @@ class Held:
         ok = {sha256 for (sha256, _), outcome in found.items() if outcome == OK}
         for sha256 in ok:
             self.failed.pop(sha256, None)
-        for (sha256, _), outcome in found.items():
-            if sha256 not in ok:
+        for (sha256, _), outcome in sorted(found.items(), key=_number, reverse=True):
+            if sha256 not in ok:  # the first face's failure, which comes last here, stands for all
                 self.failed[sha256] = outcome
+
+
+def _number(found: tuple[Key, Outcome]) -> int:
+    (_, face), _ = found
+    return face
 
 
 def held_in(store: EmbeddingStore, fingerprint: str, *, faces: bool = False, retry_failed: bool = False) -> Held:

@@ -91,7 +91,7 @@ class EmbeddingStore:
             return
         namesakes = [held for held in specs.values() if held.name == spec.name]
         if not namesakes:
-            held = ", ".join(held.name for held in specs.values()) or "no embeddings"
+            held = ", ".join(held.name for held in specs.values() if not held.holds_faces) or "no embeddings"
             raise FingerprintMismatch(f"{self.path} holds {held}: run `extract --backbone {_asked(spec)}` first")
         nearest = min(namesakes, key=lambda other: len(difference(other, spec)))
         lines = "\n".join(

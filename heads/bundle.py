@@ -196,10 +196,12 @@ class Bundle:
             return in_precision(row, spec.precision)
         if not recorded.get("given", recorded["runtime"] == "onnx"):
             return recall_backbone(spec)
-        name = f"{spec.name},weights=FILE" if spec.name in BACKBONES else "FILE.onnx"
+        known = recorded.get("backbone", spec.name)
+        name = f"{known},weights=FILE" if known in BACKBONES else "FILE.onnx"
+        view = "".join(f",{key}={value}" for key, value in spec.view.items())
         raise BundleError(
             f"the bundle holds no weights of {spec.name}: add --backbone {name},channel_order={spec.channel_order},"
-            f"normalization={spec.normalization} (the file with SHA-256 {spec.weights_sha256})"
+            f"normalization={spec.normalization}{view} (the file with SHA-256 {spec.weights_sha256})"
         )
 
 

@@ -175,7 +175,7 @@ def _loaded_spec(store: EmbeddingStore, name: str) -> EmbeddingSpec:
         with load_backbone(name, cores=1) as backbone:
             spec = backbone.spec
     except BackboneError as error:
-        held = ", ".join(held.name for held in store.specs().values()) or "nothing"
+        held = ", ".join(held.name for held in store.specs().values() if not held.holds_faces) or "nothing"
         raise BackboneError(f"{error}; {store.path} holds {held}") from None
     store.require(spec)
     return spec

@@ -1,12 +1,19 @@
-"""A backbone without weights, tiny real ONNX graphs, and a picture: what most tests need instead of a network."""
+"""A backbone and a detector without weights, tiny real ONNX graphs, and pictures: what most tests need of networks."""
 
 import dataclasses
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from embedder.backbone import Backbone
+from embedder.faces.detectors.row import Found
+from embedder.faces.finder import Finder
+from embedder.faces.templates import TEMPLATES
 from embedder.preprocess import DECODE, Picture
 from embedder.spec import EmbeddingSpec
 
@@ -100,3 +107,61 @@ def write_pooling_onnx(path: Path, *, side: int = 112, dim: int = 512) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
     return path
+
+
+ORDERS = {"fail": (255, 0, 255), "die": (0, 255, 255), "wait": (255, 255, 0)}  # the first pixel's colour
+
+
+def picture_of(
+    *boxes: tuple[int, int, int, int], size: tuple[int, int] = (400, 300), order: str = "", seed: int = 0
+) -> Picture:
+    """A grey picture of `size` (width, height) with a red square for every box: left, top, right, bottom.
+
+    Blue tells the squares apart, the bottom half of each is darker, and a bit of noise makes pictures with other seeds
+    other contents. `order` is what happens to whoever looks for faces in it, of ORDERS.
+    """
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(90, 110, (size[1], size[0], 3)).astype(np.uint8)
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        picture[top:bottom, left:right] = (250, 10, 10 + 20 * (number % 10))
+        picture[(top + bottom) // 2 : bottom, left:right, 0] = 220
+    if order:
+        picture[0, 0] = ORDERS[order]
+    return picture
+
+
+class Squares:
+    """A library of detectors that takes red squares for faces, with 68 landmarks; `calls` counts the pictures.
+
+    It stands in the place of `embedder.faces.detectors.dlib.Hog`: all that is above a library is the real thing.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def find(self, picture: Picture) -> list[Found]:
+        self.calls += 1
+        told = next((name for name, colour in ORDERS.items() if tuple(picture[0, 0]) == colour), "")
+        if told == "fail":
+            raise RuntimeError("out of order")
+        if told == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if told == "wait":
+            time.sleep(0.1)
+        red = (picture[..., 0] > 180) & (picture[..., 1] < 60)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(red.astype(np.uint8))
+        return [_square(*stats[number].tolist()) for number in range(1, count)]
+
+
+def _square(left: int, top: int, width: int, height: int, pixels: int) -> Found:
+    """A face that fills its box, so that the template `chip` cuts out the box; more pixels are more confidence."""
+    points = TEMPLATES["chip"].points[68]
+    places = np.full(68, 0.5 + 0.5j)
+    places[[*points.numbers]] = points.places
+    landmarks = np.stack([left + width * places.real, top + height * places.imag], axis=1) - 0.5
+    return Found((left, top, left + width, top + height), pixels / 1000, landmarks.astype(np.float32))
+
+
+def looked(finder: Finder) -> int:
+    """How often a finder over `Squares` has looked into a picture."""
+    return finder._detector._library.calls  # type: ignore[attr-defined]

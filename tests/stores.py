@@ -44,18 +44,17 @@ def add_images(store: EmbeddingStore, contents: dict[str, str]) -> None:
     store.add_images(pd.DataFrame(rows, columns=IMAGE_COLUMNS))
 
 
-def content(store: EmbeddingStore) -> dict[tuple[str, ...], Any]:
+def content(store: EmbeddingStore) -> dict[tuple[Any, ...], Any]:
     """Everything that can be read: outcomes and vectors of every fingerprint, and what every file holds."""
-    found: dict[tuple[str, ...], Any] = {}
+    found: dict[tuple[Any, ...], Any] = {}
     for fingerprint in store.specs():
         rows = store.rows(fingerprint)
         ok = rows[rows["status"] == "ok"]
-        vectors = map(bytes, store.vectors(fingerprint, ok))
-        found |= {(fingerprint, sha256): vector for sha256, vector in zip(ok["sha256"], vectors, strict=True)}
+        keys = [(fingerprint, *key) for key in zip(ok["sha256"], ok["face"], strict=True)]
+        found |= dict(zip(keys, map(bytes, store.vectors(fingerprint, ok)), strict=True))
         failed = rows[rows["status"] != "ok"]
-        found |= {
-            (fingerprint, sha256): status for sha256, status in zip(failed["sha256"], failed["status"], strict=True)
-        }
+        keys = [(fingerprint, *key) for key in zip(failed["sha256"], failed["face"], strict=True)]
+        found |= dict(zip(keys, failed["status"], strict=True))
     images = store.images()
     found |= {("path", path): sha256 for path, sha256 in zip(images["path"], images["sha256"], strict=True)}
     return found

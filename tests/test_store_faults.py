@@ -127,7 +127,7 @@ def test_crashes_come_at_every_step(tmp_path):
     (vectors,) = store.folder(PRINT).glob("*.npy")
     (half,) = store.folder(PRINT).glob(".*.tmp")  # the crash lets nobody clean up
     assert half.stat().st_size == vectors.stat().st_size
-    assert set(content(store)) == {(PRINT, key("a")), ("path", "a.jpg")}
+    assert set(content(store)) == {(PRINT, key("a"), 0), ("path", "a.jpg")}
 
 
 OPERATIONS: dict[str, Operation] = {

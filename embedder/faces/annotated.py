@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data.errors import ManifestError
 from embedder.faces.table import BOX, as_frame
 from embedder.spec import EmbeddingSpec
 from embedder.store import EmbeddingStore
@@ -24,11 +25,15 @@ def annotated_faces(store: EmbeddingStore, spec: EmbeddingSpec, images: pd.DataF
     -------
     Series of Int64, of the index of `images`: missing where nothing is annotated or the detector has not looked,
     NONE_OF_THEM where it found no face there. None if that is so everywhere.
+
+    Raises
+    ------
+    ManifestError : an annotation is no number.
     """
     table = next((held for held in store.specs().values() if held.holds_faces and held.detector == spec.detector), None)
     if table is None or not set(ANNOTATION) <= set(images):
         return None
-    boxes = images[[*ANNOTATION]].astype(float)
+    boxes = _boxes(images[[*ANNOTATION]])
     asked = boxes.notna().all(axis=1) & images["sha256"].notna()
     found, rows = store.read_all(table.fingerprint, images["sha256"][asked])
     if found.empty:
@@ -39,6 +44,18 @@ def annotated_faces(store: EmbeddingStore, spec: EmbeddingSpec, images: pd.DataF
     best = pairs.assign(overlap=overlap).sort_values("overlap", ascending=False, kind="stable").drop_duplicates("image")
     numbers = best["face"].where(best["overlap"] >= LEAST_OVERLAP, NONE_OF_THEM)
     return pd.Series(numbers.to_numpy(), index=best["image"], dtype="Int64").reindex(images.index)
+
+
+def _boxes(annotation: pd.DataFrame) -> pd.DataFrame:
+    """The columns ANNOTATION as float64."""
+    boxes = annotation.apply(pd.to_numeric, errors="coerce").astype(float)
+    wrong = boxes.isna() & annotation.notna()
+    for column in wrong.columns[wrong.any()]:
+        found = annotation[column][wrong[column]]
+        raise ManifestError(
+            f"expected {column} in pixels; found {found.iloc[0]!r} in {len(found)} row(s): mend or empty them"
+        )
+    return boxes
 
 
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.errors import DetectorError
 from embedder.faces.choice import Choice
 from embedder.faces.detect import Detector, DetectorSpec, load_detector
 from embedder.faces.face import Face
@@ -46,6 +47,9 @@ class Finder:
         DetectorError : the detector failed, which is not the same as finding none.
         """
         faces = self._detector.detect(picture)
+        for face in faces:
+            if not np.isfinite([*face.box, face.confidence, *face.landmarks.ravel()]).all():
+                raise DetectorError(f"{self.settings.detector} gave a face numbers that are not finite: {face.box}")
         rows = [to_row(face, measure(picture, face)) for face in faces]
         return np.stack(rows) if rows else np.empty((0, *self.spec.dim), np.float32)
 

@@ -123,6 +123,8 @@ def _index_of(shard: Shard) -> _Index:
     table = shard.table(["sha256", "face", "row"])
     table = table.filter(pc.is_valid(table["row"]))
     rows = table["row"].to_numpy()
-    vectors = shard.vectors(rows)
-    traits = np.stack([column(vectors, name) for name in TRAITS], axis=1)
+    traits = np.empty((0, len(TRAITS)), np.float32)
+    if len(rows):  # else there is no .npy
+        vectors = shard.vectors(rows)
+        traits = np.stack([column(vectors, name) for name in TRAITS], axis=1)
     return _Index(digests(table["sha256"].to_pylist()), table["face"].to_numpy(), rows, traits)

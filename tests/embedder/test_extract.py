@@ -10,6 +10,7 @@ import pytest
 from data.errors import BackboneError, StoreError
 from embedder import engine as engine_module
 from embedder import extract as extract_module
+from embedder import preprocess
 from embedder.extract import extract, is_in_shard
 from embedder.preprocess import decode, read_file
 from embedder.report import NOT_REACHED
@@ -73,8 +74,8 @@ def test_vectors_belong_to_their_images(images, store):
 
 def test_images_are_decoded_once_for_all_backbones(images, store, monkeypatch):
     decoded = []
-    original = engine_module.decode
-    monkeypatch.setattr(engine_module, "decode", lambda content: decoded.append(1) or original(content))
+    original = preprocess.decode
+    monkeypatch.setattr(preprocess, "decode", lambda content: decoded.append(1) or original(content))
     backbones = [fake_backbone(), fake_backbone(normalization="base")]
     report = extract(images.head(10), backbones, store)
     assert len(decoded) == 10

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder.known import OK, Contents, Files, Held, digests, keys_of
+from embedder.known import OK, Contents, Files, digests, held_in, keys_of
 from embedder.store import open_store, path_key
 from tests.stores import PRINT, add, add_images, key
 
@@ -50,7 +50,7 @@ def test_content_that_was_ever_ok_is_not_failed(store):
     add(store, "a", failed=("b", "c"))
     add(store, "b")
     add(store, failed=("a",))
-    held = Held(store, PRINT)
+    held = held_in(store, PRINT)
     a, b, c = (bytes.fromhex(key(name)) for name in "abc")
     assert held.failed == {c: ("no_face", "why")}
     assert [sha256 in held.settled for sha256 in (a, b, c)] == [True, True, True]
@@ -58,10 +58,10 @@ def test_content_that_was_ever_ok_is_not_failed(store):
 
 def test_failed_contents_are_not_settled_where_they_are_to_be_tried_again(store):
     add(store, "a", failed=("b",))
-    held = Held(store, PRINT, retry_failed=True)
+    held = held_in(store, PRINT, retry_failed=True)
     a, b = (bytes.fromhex(key(name)) for name in "ab")
     assert (a in held.settled, b in held.settled) == (True, False)
-    held.add({b: OK})
+    held.add({(b, 0): OK})
     assert (b in held.settled, held.failed) == (True, {})
 
 
@@ -100,3 +100,11 @@ def test_keys_are_those_of_the_store(names):
 
 def test_digests_are_the_bytes_of_hexadecimal():
     assert digests([key("a"), "00" * 32])[1:].tobytes() == bytes(32)
+
+
+def test_first_face_that_fails_stands_for_its_content(store):
+    held = held_in(store, PRINT)
+    a, b = (bytes.fromhex(key(name)) for name in "ab")
+    held.add({(a, 2): ("not_aligned", ""), (a, 1): ("no_embedding", ""), (b, 2): OK, (b, 1): ("not_aligned", "")})
+    assert held.failed == {a: ("no_embedding", "")}
+    assert (a in held.settled, b in held.settled) == (True, True)

@@ -5,15 +5,19 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from data.errors import BackboneError
+from data.errors import BackboneError, DetectorError
 from embedder.backbone import load_backbone, start_backbone
+from embedder.faces.templates import TEMPLATES
 from embedder.resolve import (
     recall_backbone,
     resolve_backbone,
     split_name,
     with_runtime,
     with_settings,
+    with_view,
     with_weights,
 )
 from embedder.spec import EmbeddingSpec
@@ -187,3 +191,95 @@ def test_runtime_that_was_found_takes_the_place_of_auto_alone():
     assert with_runtime("a,runtime=auto,b.onnx,runtime=auto,flip=yes", "onnx").endswith("b.onnx,runtime=onnx,flip=yes")
     assert with_runtime("net.onnx,runtime=auto", "openvino") == "net.onnx,runtime=openvino"
     assert with_runtime("net.onnx,runtime=onnx", "openvino") == "net.onnx,runtime=onnx"
+
+
+# ---- faces that are aligned
+
+TEMPLATE = st.sampled_from(sorted(TEMPLATES))
+ALIGNED = st.fixed_dictionaries(
+    {"crop": TEMPLATE},
+    optional={
+        "margin": st.integers(-40, 100).filter(bool).map(str),
+        "detector": st.sampled_from(["cnn", "hog:400", "hog:turned", "retinaface", "mtcnn:800:turned"]),
+        "flip": st.just("yes"),
+    },
+)
+VIEWS = ALIGNED | st.fixed_dictionaries({}, optional={"crop": st.integers(10, 99).map(str), "flip": st.just("yes")})
+
+
+def named(view):
+    return "".join(f",{key}={value}" for key, value in view.items())
+
+
+@given(VIEWS)
+def test_every_view_is_written_as_it_was_read_and_gives_the_same_row(view):
+    row = resolve_backbone(f"Dlib{named(view)}")
+    assert row.view == view
+    assert with_view(resolve_backbone("Dlib"), row.view) == row == with_view(row, {})
+
+
+@given(VIEWS, ALIGNED)
+def test_view_of_a_row_is_replaced_by_settings(before, view):
+    row = with_view(resolve_backbone(f"Dlib{named(before)}"), view)
+    assert row.view == {**before, **view}
+    assert row == resolve_backbone(f"Dlib{named({**before, **view})}")
+
+
+@settings(max_examples=10)
+@given(ALIGNED)
+def test_aligned_view_is_recalled_from_a_store(view):
+    with load_backbone(f"Dlib{named(view)}", cores=1) as backbone:
+        recalled = recall_backbone(EmbeddingSpec.from_json(json.loads(json.dumps(backbone.spec.to_json()))))
+    assert recalled == resolve_backbone(f"Dlib{named(view)}")
+
+
+def print_of(graph, settings=""):
+    return load_backbone(f"{graph}{settings}").spec.fingerprint
+
+
+def test_chips_that_are_declared_and_chips_that_are_found_by_the_default_detector_share_a_fingerprint(graph):
+    declared = print_of(graph, ",crop=chip")
+    assert declared == print_of(graph, ",detector=hog") == print_of(graph, ",crop=chip,margin=0,detector=hog:2000")
+
+
+def test_another_detector_template_margin_or_none_is_another_fingerprint(graph):
+    views = [
+        *("", ",crop=80", ",crop=chip", ",crop=arcface", ",crop=eyes", ",crop=box", ",crop=chip,margin=20"),
+        *(",crop=chip,margin=-20", ",detector=cnn", ",detector=hog:400", ",detector=hog:turned", ",crop=chip,flip=yes"),
+    ]
+    assert len({print_of(graph, view) for view in views}) == len(views)
+
+
+def test_name_in_a_table_says_how_faces_are_found_and_cut(graph):
+    assert load_backbone(f"{graph},crop=chip").spec.name == "mean chip"
+    assert load_backbone(f"{graph},detector=hog").spec.name == "mean chip"
+    name = load_backbone(f"{graph},crop=arcface,margin=-10,detector=cnn:turned,flip=yes").spec.name
+    assert name == "mean arcface margin -10% cnn:turned mirrored"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("crop=face", "a percentage from 10 to 100, or one of chip, arcface, eyes, box; found face"),
+        ("margin=20", "with a margin needs faces that are aligned"),
+        ("crop=80,detector=hog", "with a detector needs faces that are aligned: crop must be one of chip"),
+        ("crop=chip,margin=101", "margin of mean must be a percentage from -40 to 100, found 101"),
+        ("crop=chip,margin=-41", "found -41"),
+        ("crop=chip,margin=2.5", "found 2.5"),
+        ("crop=chip,margin=--5", "found --5"),
+    ],
+)
+def test_views_of_faces_that_cannot_be_are_refused(graph, settings, said):
+    with pytest.raises(BackboneError, match=re.escape(said)):
+        resolve_backbone(f"{graph},{settings}")
+
+
+@pytest.mark.parametrize("detector", ["none", "hogg", "hog:5", "hog:turned:400", ":400"])
+def test_detector_that_there_is_not_is_refused(graph, detector):
+    with pytest.raises(DetectorError):
+        resolve_backbone(f"{graph},detector={detector}")
+
+
+def test_detector_given_for_all_and_for_one_backbone_is_refused():
+    with pytest.raises(BackboneError, match="Dlib,detector=cnn has a detector of its own"):
+        with_settings(["Dlib,detector=cnn"], {"detector": "hog"})

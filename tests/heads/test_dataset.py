@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from data.errors import BackboneError, FingerprintMismatch, StoreError
 from data.manifest import Manifest
 from data.split_file import write_split
-from embedder.store import IMAGE_COLUMNS, open_store, path_key
+from embedder.faces.detect import parse_detector
+from embedder.faces.face import Face
+from embedder.faces.quality import Quality
+from embedder.faces.table import BOX, table_spec, to_row
+from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, open_store, path_key
 from heads.dataset import Concatenation, SplitPlan, find_specs, join, make_dataset, split_rows
 from heads.tasks import Task
 from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx
@@ -280,3 +284,68 @@ def test_test_manifest_of_known_images_alone_is_refused(store):
 def test_dataset_tests_on_the_strangers_that_are_no_copies(world):
     assert len(world.data.test) == 15
     assert [len(part) for part in world.data.parts] == [60, 15]
+
+
+# ---- faces
+
+TABLE = table_spec(parse_detector("hog:400"))
+FACES_SPEC = fake_backbone(detector="hog:400", alignment="chip").spec
+BOXES = ((0, 0, 100, 100), (200, 0, 280, 80), (300, 0, 360, 60))
+
+
+def add_faces(store, embedded_faces, *, found=3):
+    """Commit what was found in images, and vectors of some of their faces; 0 is the image as a whole."""
+    numbers = range(1, found + 1)
+    table = [(content(image), face, "ok", "") for image in embedded_faces for face in numbers]
+    faces = [Face(box, np.zeros((68, 2), np.float32), 1.0) for _ in embedded_faces for box in BOXES[:found]]
+    rows = [to_row(face, Quality(face.size, 1, 1, 1, 1)) for face in faces]
+    store.add(TABLE, pd.DataFrame(table, columns=ROW_COLUMNS), np.array(rows))
+    keys = [(image, face) for image, faces in embedded_faces.items() for face in faces]
+    vectors = np.array([[image + face / 10] * 12 for image, face in keys], np.float32)
+    frame = pd.DataFrame([(content(image), face, "ok", "") for image, face in keys], columns=ROW_COLUMNS)
+    store.add(FACES_SPEC, frame, vectors)
+
+
+def boxes_of(*faces):
+    """Columns that point at faces, from 1; None is no annotation."""
+    boxes = [[np.nan] * 4 if face is None else BOXES[face - 1] for face in faces]
+    return {f"face_{side}": values for side, values in zip(BOX, zip(*boxes, strict=True), strict=True)}
+
+
+def joined(store, numbers, **columns):
+    rows = join(manifest_of(numbers, **columns), store, [FACES_SPEC], [])
+    ids = rows.frame["image_id"].str.removesuffix(".jpg").astype(int)
+    return dict(
+        zip(ids, rows.vectors[FACES_SPEC.fingerprint][:, 0].astype(float).round(1).tolist(), strict=True)
+    ), rows.dropped
+
+
+def test_image_is_its_lowest_face_the_whole_picture_before_those_found(store):
+    add_faces(store, {1: [2, 1, 3], 2: [3, 2], 3: [1, 0]})
+    assert joined(store, [3, 2, 1]) == ({3: 3.0, 2: 2.2, 1: 1.1}, {})
+
+
+def test_image_is_the_face_that_the_manifest_points_at(store):
+    add_faces(store, {1: [1, 2, 3], 2: [1, 2, 3], 3: [1, 2, 3]})
+    assert joined(store, [1, 2, 3], **boxes_of(3, None, 2)) == ({1: 1.3, 2: 2.1, 3: 3.2}, {})
+
+
+def test_image_whose_annotated_face_was_not_embedded_or_not_found_is_dropped(store):
+    add_faces(store, {1: [1], 2: [1], 3: [1]}, found=2)
+    assert joined(store, [1, 2, 3], **boxes_of(2, 3, 1)) == ({3: 3.1}, {"not ok in the store for fake": 2})
+
+
+def test_copies_of_an_image_may_be_annotated_with_different_faces(store):
+    """A photograph of several people, once for each."""
+    add_faces(store, {1: [1, 2, 3]})
+    manifest = manifest_of([1, 2, 3], sha256=[content(1)] * 3, **boxes_of(1, 2, 3))
+    rows = join(manifest, store, [FACES_SPEC], [])
+    assert rows.vectors[FACES_SPEC.fingerprint][:, 0].astype(float).round(1).tolist() == [1.1, 1.2, 1.3]
+
+
+def test_faces_table_is_no_backbone(store):
+    add_faces(store, {1: [1]})
+    for name in (TABLE.name, TABLE.fingerprint):
+        with pytest.raises(BackboneError, match=rf"unknown backbone '{name}'.* holds fake$"):
+            find_specs(store, [name])
+    assert find_specs(store, ["fake"]) == [FACES_SPEC]

@@ -93,11 +93,12 @@ def _state(row: DetectorRow) -> DetectorState:
 def _version(module: str, package: str) -> str:
     """Of the package that a module came with, which may be another than the one that is advised."""
     own_name = re.split("[<>=]", package)[0]
-    names = (own_name, *importlib.metadata.packages_distributions().get(module, ()))
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return "unknown"
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(own_name)
+    others = importlib.metadata.packages_distributions().get(
+        module, ()
+    )  # looks at all that is installed: half a second
+    return importlib.metadata.version(others[0]) if others else "unknown"
 
 
 def _check_hash(row: DetectorRow, file: WeightFile) -> None:
