@@ -851,6 +851,8 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     """
     from data.files import PRIVATE, write_text
     from data.images import printable
+    from embedder.backbone import usable_cores
+    from embedder.engine import Workers
     from embedder.faces.album import evenly, look
     from embedder.faces.detect import DEFAULT, DETECTORS
     from embedder.faces.finder import load_finder
@@ -866,7 +868,9 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     with contextlib.ExitStack() as stack:
         finder = stack.enter_context(load_finder(settings))
         on_progress = stack.enter_context(_progress("looking", "img", total=2 * len(images)))
-        album = look(images, finder, alignment=alignment, store=store_path, on_progress=on_progress)
+        processes = min(usable_cores(), len(images))
+        engine = Workers([], processes, finder=finder) if processes > 1 else None
+        album = look(images, finder, engine=engine, alignment=alignment, store=store_path, on_progress=on_progress)
     said = {
         "command": printable(shlex.join(["faceprobe", *sys.argv[1:]])),
         "detector": f"{settings.detector}, pictures of {settings.detector.side} pixels",

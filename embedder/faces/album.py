@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +16,22 @@ import pandas as pd
 
 from data.remote import Place
 from embedder.backbone import usable_cores
-from embedder.engine import Workers
+from embedder.engine import Engine
 from embedder.extract import extract
 from embedder.faces.choice import Choice
 from embedder.faces.face import Face
 from embedder.faces.finder import Finder
+from embedder.faces.quality import Quality
 from embedder.faces.table import COLUMNS, Rows, as_frame, to_face, traits_of
 from embedder.faces.templates import TEMPLATES, AlignmentError, align
 from embedder.preprocess import ImageRejected, Picture, decoded, read_file
 from embedder.spec import split_alignment
 from embedder.store import EmbeddingStore, open_store
 
-THUMBNAIL, CROP = 440, 112  # pixels of the longer side: as wide as a page shows them, and as most backbones see a face
-QUALITY = {THUMBNAIL: 70, CROP: 80}  # of the JPEGs: 200 photographs of 12 megapixels come to some 6 MB
+THUMBNAIL, CROP = 400, 112  # pixels of the longer side: as wide as a page shows them, and as most backbones see a face
+QUALITY = {THUMBNAIL: 60, CROP: 75}  # of the JPEGs: 200 photographs with five faces each come to some 8 MB
 CROPPED = 40  # faces of a picture, the largest, that are cut out: pictures of crowds stay bounded
+_MEASURED = slice(COLUMNS.index("size"), COLUMNS.index("score"))
 NOT_LARGEST = ("not_largest", "a larger face is wanted")
 
 
@@ -42,8 +44,8 @@ class Album:
     pictures : DataFrame with a row per picture, in order: image_id, status, reason, width and height of the upright
         picture (0 where it cannot be read, or is no longer what was looked at), thumbnail (a JPEG, b"" likewise).
     faces : DataFrame with a row per face: image (a row of `pictures`), face (its number), the columns of a Faces table,
-        landmarks (ndarray of shape (k, 2)), refusal and why ("" for wanted ones), crop (a JPEG, b"" where there is
-        none).
+        landmarks (ndarray of shape (k, 2)), weakest (the measure that decides its quality), refusal and why ("" for
+        wanted ones), crop (a JPEG, b"" where there is none).
     """
 
     pictures: pd.DataFrame
@@ -70,6 +72,7 @@ def look(
     images: pd.DataFrame,
     finder: Finder,
     *,
+    engine: Engine | None = None,
     alignment: str = "chip",
     store: Place | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
@@ -79,6 +82,7 @@ def look(
     Parameters
     ----------
     images : DataFrame with image_id and path.
+    engine : as of `extract`, without backbones.
     alignment : how faces are cut out, as in a spec: a template, and perhaps a margin: "chip, margin 20%".
     store : an embedding store to take known faces from and to keep new ones in; by default none are kept.
     on_progress : called with the number of pictures done since the last call, twice for each.
@@ -93,8 +97,6 @@ def look(
         raise AlignmentError(
             f"expected a template ({', '.join(TEMPLATES)}), and a margin above -100 percent; found {alignment}"
         )
-    processes = min(usable_cores(), len(images))
-    engine = Workers([], processes, finder=finder) if processes > 1 else None
     with _store(store) as faces:
         report = extract(images, [], faces, finder=finder, engine=engine, on_progress=on_progress)
         if report.interrupted:
@@ -143,7 +145,8 @@ def _faces_of(images: pd.DataFrame, store: EmbeddingStore, finder: Finder) -> pd
     refusals = _refusals(finder.settings.choice, rows, first)
     found = pd.concat([found, as_frame(rows)], axis=1).assign(
         row=_objects(rows),
-        landmarks=_objects(rows[:, len(COLUMNS) :].reshape(len(rows), -1, 2)),
+        landmarks=_objects(to_face(row).landmarks for row in rows),
+        weakest=[Quality(*row[_MEASURED].tolist()).weakest for row in rows],
         refusal=[status for status, _ in refusals],
         why=[reason for _, reason in refusals],
     )
@@ -152,7 +155,7 @@ def _faces_of(images: pd.DataFrame, store: EmbeddingStore, finder: Finder) -> pd
     return each.sort_values(["image", "face"], kind="stable").drop(columns="sha256").reset_index(drop=True)
 
 
-def _objects(arrays: Any) -> "pd.Series[Any]":
+def _objects(arrays: Iterable[Rows]) -> "pd.Series[Any]":
     return pd.Series([*arrays], dtype=object)
 
 

@@ -90,12 +90,13 @@ class Face:
 class Crop:
     """A face that was found in a picture: its number, quality, facts by name, and a small JPEG as a data URI, or none.
 
-    `refusal` says why it is not wanted, or nothing.
+    The fact named `weakest` decides the quality; `refusal` says why the face is not wanted, or nothing.
     """
 
     number: str
     quality: str
     facts: tuple[tuple[str, str], ...]
+    weakest: str = ""
     picture: str = ""
     refusal: str = ""
 

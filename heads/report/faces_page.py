@@ -12,7 +12,7 @@ from heads.report.blocks import Block, Cell, Crop, Headline, Key, Label, Photo, 
 from heads.report.canvas import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, axes
 from heads.report.tables import pairs_table
 
-PHOTO = 440  # pixels of the longer side of a picture on the page, which the style knows as well
+PHOTO = 400  # pixels of the longer side of a picture on the page, which the style knows as well
 FOLDED = 8  # faces of a picture that are shown at once, the largest
 BINS = 20
 WANTED, UNWANTED = "s0", "s1"  # how faces look in plots, and on pictures
@@ -35,9 +35,9 @@ KEYS = (
 )
 READING = (
     "Boxes and landmarks as they were found, numbered from the largest face; beside each picture the faces as a "
-    "backbone gets them. Quality is that of the worst of: size, sharpness, exposure, contrast, the share of the face "
-    "that is inside the picture, yaw (looks to the right of the picture) and pitch (looks up). Roll (turned clockwise) "
-    "is undone."
+    "backbone gets them. Quality, 0 to 1, is that of the worst of size, sharpness, exposure, contrast, the share of "
+    "the face that is inside the picture, yaw (looks to the right of the picture) and pitch (looks up): the bold one. "
+    "Roll (turned clockwise) is undone."
 )
 
 
@@ -52,7 +52,8 @@ def faces_report(
         of a JPEG, b"" for none).
     faces : DataFrame with a row per face: image (a row of `pictures`), face (its number), left, top, right, bottom and
         landmarks ((k, 2) ndarrays) in pixels of the picture, confidence, turned, the measures in FACTS, score (its
-        quality), refusal and why ("" for wanted ones), crop (bytes of a JPEG, b"" for none).
+        quality), weakest (the measure that decides it), refusal and why ("" for wanted ones), crop (bytes of a JPEG,
+        b"" for none).
     source : where the pictures are from.
     listed : how many there are; more than are shown, perhaps.
     settings : by which faces were found and chosen.
@@ -175,9 +176,10 @@ def _number(face: Any, width: int, unit: float) -> Label:
 
 
 def _crop(face: Any) -> Crop:
-    facts = [(name, form.format(getattr(face, name))) for name, form in FACTS.items()]
+    facts = [(name, form.format(getattr(face, name)).replace("-0°", "0°")) for name, form in FACTS.items()]
     facts += [("turned", f"{face.turned:.0f}°")] if face.turned else []
-    return Crop(str(face.face), f"{face.score:.2f}", tuple(facts), _uri(face.crop), face.why)
+    weakest = face.weakest if face.score < 1 else ""
+    return Crop(str(face.face), f"{face.score:.2f}", tuple(facts), weakest, _uri(face.crop), face.why)
 
 
 def _uri(jpeg: bytes) -> str:
