@@ -2,11 +2,13 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import run_pipeline
 from embedder.faces.detect import DETECTORS, load_detector
 from embedder.faces.detectors import table
 from embedder.preprocess import decode
@@ -58,6 +60,15 @@ def test_what_a_detector_lacks_is_said(monkeypatch):
 
 
 # ---- show
+
+
+@pytest.mark.parametrize("words", [["faces"], ["faces", "detectors"], ["faces", "show"]])
+def test_examples_are_understood(words):
+    examples = re.findall(r"^    faceprobe faces (.*)$", faceprobe(*words, "--help").out, re.M)
+    assert examples
+    for example in examples:
+        name, *arguments = shlex.split(example)
+        run_pipeline.faces.commands[name].make_context(name, arguments)
 
 
 def test_page_of_a_folder_holds_every_picture_and_is_private(photos, tmp_path):

@@ -13,6 +13,7 @@ from heads.report.canvas import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, 
 from heads.report.tables import pairs_table
 
 PHOTO = 400  # pixels of the longer side of a picture on the page, which the style knows as well
+SMALL = 40  # pixels on the page: a face of less has a smaller number, which would cover others of a crowd
 FOLDED = 8  # faces of a picture that are shown at once, the largest
 BINS = 20
 WANTED, UNWANTED = "s0", "s1"  # how faces look in plots, and on pictures
@@ -76,7 +77,7 @@ def _summary(pictures: pd.DataFrame, faces: pd.DataFrame) -> tuple[Headline, ...
         Headline(
             "pictures with a wanted face",
             f"{seen.sum():,} of {len(pictures):,}",
-            f"{len(pictures) - pictures.index.isin(faces['image']).sum():,} have no face at all",
+            f"{len(pictures) - pictures.index.isin(faces['image']).sum():,} show no face at all",
             "",
         ),
         Headline("faces that are wanted", f"{len(wanted):,} of {len(faces):,}", _refused(faces), ""),
@@ -172,7 +173,8 @@ def _number(face: Any, width: int, unit: float) -> Label:
     y = face.top - 4 * unit if face.top > 18 * unit else min(face.bottom, face.top + 40 * unit) + 14 * unit
     at_right = face.left > width - 30 * unit
     x = min(face.right, width - unit) if at_right else max(face.left, unit)
-    return Label(round(x, 1), round(y, 1), str(face.face), "end" if at_right else "start", "number")
+    look = "number" if face.right - face.left >= SMALL * unit else "number small"
+    return Label(round(x, 1), round(y, 1), str(face.face), "end" if at_right else "start", look)
 
 
 def _crop(face: Any) -> Crop:

@@ -124,7 +124,7 @@ def test_counts_stand_at_the_top():
     text = Page(page_of()).text
     head = " ".join(text.partition("What was found")[0].split())
     assert "2 of 5" in head
-    assert "2 have no face at all" in head
+    assert "2 show no face at all" in head
     assert "2 of 4" in head
     assert "2 face too small" in head
 
@@ -140,7 +140,7 @@ def test_smaller_faces_of_a_crowd_are_folded_away_and_those_without_a_crop_are_l
     shown, _, folded = text.partition("<details>")
     assert (shown.count("<dl>"), folded.count("<dl>")) == (FOLDED, 30 - FOLDED)
     assert text.count("<img") == 12
-    assert text.count('class="number"') == 30
+    assert text.count('class="number small"') == 30
 
 
 def test_no_face_at_all_makes_a_page_without_plots():
