@@ -13,7 +13,7 @@ from heads.report.canvas import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, 
 from heads.report.tables import pairs_table
 
 PHOTO = 400  # pixels of the longer side of a picture on the page, which the style knows as well
-SMALL = 40  # pixels on the page: a face of less has a smaller number, which would cover others of a crowd
+SMALL = 40  # pixels on the page: a face of less has a smaller number and finer dots, which would cover a crowd
 FOLDED = 8  # faces of a picture that are shown at once, the largest
 BINS = 20
 WANTED, UNWANTED = "s0", "s1"  # how faces look in plots, and on pictures
@@ -152,7 +152,7 @@ def _photos(pictures: pd.DataFrame, faces: pd.DataFrame) -> tuple[Photo, ...]:
 def _photo(picture: Any, faces: Sequence[Any]) -> Photo:
     about = f"{len(faces)} faces" if len(faces) != 1 else "1 face"
     unit = max(picture.width, picture.height) / PHOTO
-    shapes = [shape for face in faces for shape in _shapes(face)]
+    shapes = [shape for face in faces for shape in _shapes(face, unit)]
     labels = [_number(face, picture.width, unit) for face in faces]
     plot = Plot("", about, tuple(shapes), tuple(labels), picture.width, picture.height)
     crops = tuple(map(_crop, faces))
@@ -160,20 +160,29 @@ def _photo(picture: Any, faces: Sequence[Any]) -> Photo:
     return Photo(*said, plot, _uri(picture.thumbnail), crops[:FOLDED], crops[FOLDED:])
 
 
-def _shapes(face: Any) -> tuple[Shape, ...]:
+def _shapes(face: Any, unit: float) -> tuple[Shape, ...]:
     """A face's box and landmarks over a dark seam, without which they would be lost on some pictures."""
     box = f"M{face.left:.1f} {face.top:.1f}H{face.right:.1f}V{face.bottom:.1f}H{face.left:.1f}z"
     points = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in face.landmarks)
     look = f"dashed {UNWANTED}" if face.refusal else WANTED
-    return Shape(box, "seam"), Shape(box, f"box {look}"), Shape(points, f"point {look}")
+    drawn = Shape(box, "seam"), Shape(box, f"box {look}")
+    if _is_small(face, unit):
+        return (*drawn, Shape(points, f"point {look}"))
+    return (*drawn, Shape(points, "seam dots"), Shape(points, f"point large {look}"))
+
+
+def _is_small(face: Any, unit: float) -> bool:
+    return bool(face.right - face.left < SMALL * unit)
 
 
 def _number(face: Any, width: int, unit: float) -> Label:
-    """A face's number over its box, or beneath it at the picture's upper border."""
-    y = face.top - 4 * unit if face.top > 18 * unit else min(face.bottom, face.top + 40 * unit) + 14 * unit
+    """A face's number over its box, or in the box's corner at the picture's upper border."""
+    above = face.top >= 16 * unit
+    y = face.top - 4 * unit if above else max(face.top, 0) + 14 * unit
+    inner = 0 if above else 3 * unit
     at_right = face.left > width - 30 * unit
-    x = min(face.right, width - unit) if at_right else max(face.left, unit)
-    look = "number" if face.right - face.left >= SMALL * unit else "number small"
+    x = min(face.right - inner, width - unit) if at_right else max(face.left, unit) + inner
+    look = "number small" if _is_small(face, unit) else "number"
     return Label(round(x, 1), round(y, 1), str(face.face), "end" if at_right else "start", look)
 
 
