@@ -47,6 +47,7 @@ _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=1)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge; settings after a colon: dense:loss=coral."
 _PEERS_HELP = " To compare with: svm, knn, searched:seconds=60, or an estimator such as sklearn.svm.LinearSVR."
 
+_LEAST = ("min_face", "min_confidence", "min_quality")  # options that refuse faces
 _DEMO_TASKS = ("age", "gender", "ethnicity")
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
@@ -88,17 +89,23 @@ def _view(options: dict[str, Any]) -> dict[str, str]:
 
 def _finder_settings(options: dict[str, Any], detector: str | None) -> "FinderSettings | None":
     """Which faces to look for, from `_face_options`; None if no detector looks."""
+    if detector:
+        return _looking_for(options, detector)
+    idle = [f"--{name.replace('_', '-')}" for name in _LEAST if options[name] is not None]
+    if idle:
+        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
+    return None
+
+
+def _looking_for(options: dict[str, Any], detector: str) -> "FinderSettings":
+    """Which faces to look for with a detector."""
     from embedder.faces.choice import Choice
     from embedder.faces.detect import parse_detector
     from embedder.faces.finder import FinderSettings
 
-    least = {name: options[name] for name in ("min_face", "min_confidence", "min_quality")}
-    if detector:
-        return FinderSettings(parse_detector(detector), Choice(options["faces"], **least))
-    idle = [f"--{name.replace('_', '-')}" for name, value in least.items() if value is not None]
-    if idle:
-        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
-    return None
+    return FinderSettings(
+        parse_detector(detector), Choice(options["faces"], **{name: options[name] for name in _LEAST})
+    )
 
 
 class _InOrder(click.Group):
@@ -122,6 +129,7 @@ def cli() -> None:
       faceprobe store verify store
       faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib -o runs/first
       faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
+      faceprobe faces show photos/ -o faces.html
       faceprobe score photos/ --bundle bundle -o scores.csv
       faceprobe export-onnx bundle -o model.onnx
     """
@@ -837,6 +845,110 @@ def export_onnx(bundle_path: Path, output: Path, ethnicity: bool, name: str | No
     )
     click.echo(f"run with ONNX Runtime on drawn pictures, it differs from the bundle by {done.difference:.1g} at most")
     click.echo(f"licence of the backbone's weights: {bundle.embedding.recorded['licence']}")
+
+
+@cli.group(cls=_InOrder, short_help="Look at what finds faces, and at what it finds.")
+def faces() -> None:
+    """Look at what finds faces in photographs, and at what it finds, before a run is trusted.
+
+    \b
+    Examples:
+      faceprobe faces detectors
+      faceprobe faces show photos/ -o faces.html
+      faceprobe faces show photos/ --min-face 40 --min-quality 0.3 -o faces.html
+    """
+
+
+@faces.command("detectors", short_help="Which detectors work here.")
+def faces_detectors() -> None:
+    """List all detectors: whether each works here and what it lacks, its default side in pixels, and its licence.
+
+    The side is what a picture's longer side is brought to for detecting: NAME:SIDE asks for another, a larger one
+    finds smaller faces. With :turned at its end, pictures without a face are turned by 90, 180 and 270 degrees.
+
+    \b
+    Examples:
+      faceprobe faces detectors
+      faceprobe faces show photos/ --detector hog:3000:turned -o faces.html
+    """
+    from embedder.faces.detect import DEFAULT, DETECTORS, list_detectors
+
+    found = list_detectors()
+    click.echo(f"{'detector':10}  {'state':15}  {'side':>5}  about")
+    for each in found:
+        row = DETECTORS[each.name]
+        click.echo(f"{each.name:10}  {each.state:15}  {row.side:5}  {each.why}\n{'':34}  licence: {row.licence}")
+    working = ", ".join(each.name for each in found if each.state == "works")
+    click.echo(f"\nworks now: {working}; the default is {DEFAULT}")
+
+
+@faces.command("show", short_help="Draw what is found, as a page.")
+@click.argument("source", type=_PLACE)
+@_face_options("largest")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Most pictures to look at.")
+@click.option("--store", "store_path", type=_PLACE, help="Take known faces from here and keep new ones.")
+@click.option("-o", "--output", type=_PATH, required=True, help="An .html to write.")
+def faces_show(source: Place, limit: int, store_path: Place | None, output: Path, **faces: Any) -> None:
+    """Find the faces in SOURCE, a picture, a folder or a manifest, and draw them on a page to be looked at.
+
+    The page holds every picture with boxes and landmarks, each face as a backbone gets it, its quality and what that
+    is made of, and why a face is not wanted. It needs nothing but itself and is readable by you alone: it shows people.
+    Of more than --limit pictures so many are looked at, evenly taken. With --store nothing is detected twice.
+
+    \b
+    Examples:
+      faceprobe faces show photos/ -o faces.html
+      faceprobe faces show party.jpg --faces all --detector cnn:1280 -o party.html
+      faceprobe faces show manifest.csv --min-face 40 --min-quality 0.3 --store store -o faces.html
+      faceprobe faces show photos/ --crop arcface --margin 20 --limit 50 -o faces.html
+    """
+    from data.files import PRIVATE, write_text
+    from data.images import printable
+    from embedder.backbone import usable_cores
+    from embedder.engine import Workers
+    from embedder.faces.album import evenly, look
+    from embedder.faces.detect import DEFAULT, DETECTORS
+    from embedder.faces.finder import load_finder
+    from embedder.spec import join_alignment
+    from heads.report.faces_page import faces_report
+    from heads.report.page import render_page
+
+    _check_output(output, (".html",))
+    settings = _looking_for(faces, faces["detector"] or DEFAULT)
+    listed = _listed(source)
+    images = evenly(listed, limit)
+    alignment = join_alignment(faces["crop"] or "chip", faces["margin"] or 0)
+    with contextlib.ExitStack() as stack:
+        finder = stack.enter_context(load_finder(settings))
+        on_progress = stack.enter_context(_progress("looking", "img", total=2 * len(images)))
+        processes = min(usable_cores(), len(images))
+        engine = Workers([], processes, finder=finder) if processes > 1 else None
+        album = look(images, finder, engine=engine, alignment=alignment, store=store_path, on_progress=on_progress)
+    said = {
+        "command": printable(shlex.join(["faceprobe", *sys.argv[1:]])),
+        "detector": f"{settings.detector}, pictures of {settings.detector.side} pixels",
+        "licence": DETECTORS[settings.detector.name].licence,
+        "faces are cut by": alignment,
+    }
+    report = faces_report(album.pictures, album.faces, source=printable(str(source)), listed=len(listed), settings=said)
+    write_text(output, render_page(report), mode=PRIVATE)
+    part = f" of {len(listed):,}" if len(listed) > len(images) else ""
+    statuses = ", ".join(f"{status} {n:,}" for status, n in album.pictures["status"].value_counts().items())
+    click.echo(f"{_count(len(images), 'picture')}{part}: {statuses}")
+    click.echo(f"{_count(len(album.faces), 'face')}, {(album.faces['refusal'] == '').sum():,} wanted")
+    click.echo(f"open {output} in a browser; it shows people: keep it as you keep their pictures")
+
+
+def _listed(source: Place) -> "pd.DataFrame":
+    """As `list_images`; or a single picture."""
+    import pandas as pd
+
+    from data.images import printable
+    from data.manifest import list_images
+
+    if isinstance(source, Path) and source.is_file() and source.suffix not in (".csv", ".parquet"):
+        return pd.DataFrame({"image_id": [printable(source.name)], "path": [os.path.abspath(source)]})
+    return list_images(source)[0]
 
 
 @cli.group(cls=_InOrder, short_help="Get and check pretrained weights.")

@@ -60,9 +60,20 @@ class Quality:
     @property
     def score(self) -> float:
         """The least worth by `WORTH`, 0 .. 1; without roll, which aligning undoes, and without angles not known."""
-        measured = [(getattr(self, name), nothing, most) for name, nothing, most in WORTH]
-        worth = [(abs(value) - nothing) / (most - nothing) for value, nothing, most in measured if value is not None]
-        return min(1.0, max(0.0, min(worth)))
+        return min(1.0, max(0.0, min(self._worth())[0]))
+
+    @property
+    def weakest(self) -> str:
+        """The name of the measure that decides the score."""
+        return min(self._worth())[1]
+
+    def _worth(self) -> list[tuple[float, str]]:
+        measured = [(getattr(self, name), nothing, most, name) for name, nothing, most in WORTH]
+        return [
+            ((abs(value) - nothing) / (most - nothing), name)
+            for value, nothing, most, name in measured
+            if value is not None
+        ]
 
 
 def measure(picture: Picture, face: Face) -> Quality:

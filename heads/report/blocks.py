@@ -87,6 +87,37 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """A face that was found in a picture: its number, quality, facts by name, and a small JPEG as a data URI, or none.
+
+    The fact named `weakest` decides the quality; `refusal` says why the face is not wanted, or nothing.
+    """
+
+    number: str
+    quality: str
+    facts: tuple[tuple[str, str], ...]
+    weakest: str = ""
+    picture: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture with what was found in it: a small JPEG as a data URI, or none.
+
+    `plot` is drawn over it, in pixels of the picture at its full size; of its crops `folded` are shown on demand.
+    """
+
+    image_id: str
+    status: str
+    reason: str
+    plot: Plot
+    picture: str = ""
+    crops: tuple[Crop, ...] = ()
+    folded: tuple[Crop, ...] = ()
+
+
+@dataclass(frozen=True)
 class Block:
     """A heading with what belongs to it.
 
@@ -100,6 +131,7 @@ class Block:
     plots: tuple[Plot, ...] = ()
     tables: tuple[Table, ...] = ()
     faces: tuple[Face, ...] = ()
+    photos: tuple[Photo, ...] = ()
     more: "Block | None" = None
     narrow: bool = False
 
