@@ -32,6 +32,7 @@ from benchmarks.face_costs import print_costs, print_memory, true_face
 from benchmarks.scenes import FACE, TRUTH, compose
 from embedder.backbone import Backbone
 from embedder.faces.detect import DEFAULT, load_detector, parse_detector
+from embedder.faces.quality import measure
 from embedder.faces.table import BOX
 from embedder.faces.templates import AlignmentError
 from embedder.preprocess import Picture, decode
@@ -39,13 +40,15 @@ from heads.bundle import Bundle, load_bundle
 
 SHARED = 0.5  # intersection over union from which on a box is right
 SIDE, SEEN = "side, pixels of the picture", "side, pixels that the detector sees"
-TURNED, BLUR = "turned, degrees", "blur, sigma in pixels of 200"
+TURNED, BLUR, QUALITY = "turned, degrees", "blur, sigma in pixels of 200", "quality"
 BANDS = {  # each from above a number up to the next
     SIDE: (0, 60, 80, 120, 200, math.inf),
     SEEN: (0, 40, 60, 80, 120, math.inf),
     TURNED: (-1, 0, 10, 20, 30),
     BLUR: (-1, 0, 2, 3, 4),
+    QUALITY: (-1, 0, 0.25, 0.5, 0.75, 1),
 }
+CHIP, CUT = BEFORE = ("chip", "cut by the truth")
 
 Boxes = NDArray[np.float64]  # (n, 4): left, top, right, bottom
 
@@ -56,8 +59,8 @@ class Looked:
 
     Attributes
     ----------
-    faces : a row per true face: `found`, and a column per key of BANDS.
-    boxes : a row per box found: `right`, SIDE and SEEN.
+    faces : a row per true face: `found`, and a column per key of BANDS; its QUALITY is missing unless it was found.
+    boxes : a row per box found: `right`, SIDE, SEEN and QUALITY.
     crops : what the backbone sees of faces found, by row of the truth; without those that cannot be aligned.
     seconds : of all cores, per scene.
     """
@@ -103,10 +106,13 @@ def look(folder: Path, truth: pd.DataFrame, setting: str, backbone: Backbone | N
         looked.seconds.append(time.process_time() - started)
         there = truth[truth["scene"] == path.name]
         numbers = match(there[[*BOX]].to_numpy(float), np.array([face.box for face in found]).reshape(-1, 4))
-        sides, scale = np.array([face.size for face in found]), spec.scale(*picture.shape[1::-1])
-        looked.faces.append(traits(there, scale).assign(found=numbers >= 0))
+        scale = spec.scale(*picture.shape[1::-1])
+        sides = np.array([face.size for face in found])
+        qualities = np.array([measure(picture, face).score for face in found])
         right = np.isin(np.arange(len(found)), numbers)
-        looked.boxes.append(pd.DataFrame({SIDE: sides, SEEN: scale * sides, "right": right}))
+        looked.boxes.append(pd.DataFrame({SIDE: sides, SEEN: scale * sides, QUALITY: qualities, "right": right}))
+        seen = pd.Series(qualities, dtype=float).reindex(numbers).to_numpy()
+        looked.faces.append(traits(there, scale).assign(**{QUALITY: seen}, found=numbers >= 0))
         for row, number in zip(there.index, numbers, strict=True):
             if backbone and number >= 0:
                 with contextlib.suppress(AlignmentError):
@@ -149,10 +155,10 @@ def print_found(looked: Mapping[str, Looked]) -> None:
         table[name] = {"recall": share(recall), "precision": share(precision), "CPU s": f"{np.mean(each.seconds):.2f}"}
     print(as_markdown(pd.DataFrame(table).T))
     for what, parts, column in (("recall", "faces", "found"), ("precision", "boxes", "right")):
-        shares = {
-            name: {(trait, band): share(rows[column]) for trait, band, rows in by_band(pd.concat(getattr(each, parts)))}
-            for name, each in looked.items()
-        }
+        shares = {}
+        for name, each in looked.items():
+            rows = pd.concat(getattr(each, parts)).drop(columns=QUALITY if what == "recall" else [])
+            shares[name] = {(trait, band): share(part[column]) for trait, band, part in by_band(rows)}
         print(f"{what.capitalize()} by band, of so many:\n\n{as_markdown(pd.DataFrame(shares))}")
 
 
@@ -187,8 +193,8 @@ def print_ages(bundle: Bundle, backbone: Backbone, looked: Mapping[str, Looked],
     for scene, faces in truth.groupby("scene"):
         picture = decode((folder / str(scene)).read_bytes())
         cut_out |= {row: backbone.crop_face(picture, true_face(face)) for row, face in faces.to_dict("index").items()}
-    ages = {"chip": truth["chip"].map(tell_ages(bundle, backbone, as_they_are))}
-    ages["cut by the truth"] = tell_ages(bundle, backbone, cut_out)
+    ages = {CHIP: truth["chip"].map(tell_ages(bundle, backbone, as_they_are))}
+    ages[CUT] = tell_ages(bundle, backbone, cut_out)
     for name, each in looked.items():
         told = pd.DataFrame({**ages, "found": tell_ages(bundle, backbone, each.crops)})
         rows = told.sub(truth["age"], axis=0).abs().join(pd.concat(each.faces).drop(columns="found"))
@@ -203,14 +209,19 @@ def tell_ages(bundle: Bundle, backbone: Backbone, crops: Mapping[Any, Picture]) 
 
 
 def summarise(errors: pd.DataFrame) -> dict[str, str]:
-    """Errors of the rows that were found; of what was found less that of the same chips, with its 95% interval."""
-    found = errors.dropna()
+    """Errors in years of the rows that were found; and how much more they are than the others."""
+    found = errors.dropna(subset="found")
     count = {"found and aligned": f"{len(found)} of {len(errors)}"}
     if len(found) < 2:
         return count
-    more = found["found"] - found["chip"]
-    means = {name: f"{found[name].mean():.2f}" for name in ("chip", "cut by the truth", "found")}
-    return {**count, **means, "more": f"{more.mean():+.2f} ± {1.96 * more.std() / math.sqrt(len(more)):.2f}"}
+    means = {name: f"{found[name].mean():.2f}" for name in (*BEFORE, "found")}
+    more = {f"more than {name}": with_interval(found["found"] - found[name]) for name in BEFORE}
+    return {**count, **means, **more}
+
+
+def with_interval(values: pd.Series) -> str:
+    """The mean of paired differences, with its 95% interval."""
+    return f"{values.mean():+.2f} ± {1.96 * values.std() / math.sqrt(len(values)):.2f}"
 
 
 def as_markdown(table: pd.DataFrame) -> str:
