@@ -198,8 +198,11 @@ def print_ages(bundle: Bundle, backbone: Backbone, looked: Mapping[str, Looked],
     for name, each in looked.items():
         told = pd.DataFrame({**ages, "found": tell_ages(bundle, backbone, each.crops)})
         rows = told.sub(truth["age"], axis=0).abs().join(pd.concat(each.faces).drop(columns="found"))
-        table = {(trait, band): summarise(part) for trait, band, part in [("all", "", rows), *by_band(rows)]}
-        print(f"Mean absolute error of ages, {name}:\n\n{as_markdown(pd.DataFrame(table).T.fillna(''))}")
+        sharp = rows[rows[BLUR] == 0]
+        parts = [("all", "", rows), *by_band(rows.drop(columns={*BANDS} - {BLUR})), *by_band(sharp.drop(columns=BLUR))]
+        table = {(trait, band): summarise(part) for trait, band, part in parts}
+        print(f"Mean absolute error of ages, {name}; bands but those of blur are of faces that are not blurred:\n")
+        print(as_markdown(pd.DataFrame(table).T.fillna("")))
 
 
 def tell_ages(bundle: Bundle, backbone: Backbone, crops: Mapping[Any, Picture]) -> pd.Series:
