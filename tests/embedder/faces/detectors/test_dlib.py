@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from embedder.faces.detectors.dlib import landmarks_68
+from data.synthetic import draw_faces
+from embedder.faces.detectors.dlib import HOG_THRESHOLD, Hog, landmarks_68
 from embedder.faces.face import five_points
 from embedder.preprocess import decode
 
@@ -58,3 +59,15 @@ def test_a_box_beyond_the_picture_gives_finite_landmarks(face, box):
     points = landmarks_68(face[0], box)
     assert points.shape == (68, 2)
     assert np.isfinite(points).all()
+
+
+def test_hog_gives_faces_a_little_below_its_own_threshold(tmp_path):
+    draw_faces(tmp_path, 1)
+    chip = decode(next(tmp_path.iterdir()).read_bytes())
+    detector, scores = Hog(), []
+    for degrees in np.arange(48, 60, 0.5):  # the more it is turned, the less it is a face to HOG
+        turn = cv2.getRotationMatrix2D((99.5, 99.5), degrees, 1)
+        turned = cv2.warpAffine(chip, turn, (200, 200), borderMode=cv2.BORDER_REPLICATE)
+        scores += [found.confidence for found in detector.find(turned)]
+    assert max(scores) > 0.3
+    assert HOG_THRESHOLD <= min(scores) < 0
