@@ -143,8 +143,8 @@ class _Tar:
     """One that is not compressed: any member can be read at once."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115  as long as the archive is in use
-        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+        self._path = path
+        with tarfile.open(path, "r:") as tar:
             self._places = {each.name: (each.offset_data, each.size) for each in tar if _is_plain(each)}
 
     def names(self) -> Iterator[str]:
@@ -153,7 +153,9 @@ class _Tar:
     def read(self, name: str, check_size: Callable[[int], None]) -> bytes:
         start, size = self._places[name]
         check_size(size)
-        content = os.pread(self._file.fileno(), size, start)
+        with open(self._path, "rb") as file:
+            file.seek(start)
+            content = file.read(size)
         if len(content) < size:
             raise EOFError("the archive ends within it")
         return content
