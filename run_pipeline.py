@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,16 +21,19 @@ from data.remote import Place, is_remote, place
 if TYPE_CHECKING:
     import pandas as pd
 
+    from embedder.engine import Engine
     from embedder.faces.finder import FinderSettings
     from embedder.int8 import Int8Model
     from embedder.report import ExtractReport
     from embedder.spec import EmbeddingSpec
     from embedder.store import EmbeddingStore
+    from heads.bundle import Bundle
     from heads.cell import Cell
     from heads.compare import Comparison
     from heads.dataset import AnySpec, Dataset, Rows
     from heads.report.run import Run
     from heads.robustness import Load
+    from heads.score.rows import Scorer
     from heads.tasks import Task
 
 
@@ -283,9 +286,7 @@ def extract(
         click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
     _print_extract(report, specs)
     if report.interrupted:
-        click.echo(f"interrupted; what was done is in {store_path}, the same command goes on", err=True)
-        sys.stdout.flush()
-        os._exit(EXIT_INTERRUPTED)  # at once: a thread may hang on a drive that is gone
+        _end_interrupted(f"what was done is in {store_path}, the same command goes on")
     if len(report.failures) > max_failures:
         sys.exit(EXIT_FAILURES)
 
@@ -350,7 +351,7 @@ def _print_extract(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> Non
         click.echo("no image is in this shard")
         return
     click.echo(f"{_count(len(report), 'image')}: {', '.join(changes)}{gone}")
-    _print_statuses(report)
+    _print_statuses(report.statuses, report.failures[["image_id", "status", "reason"]])
     if report.skipped:
         click.echo(f"{report.skipped:,} of them failed before and were not tried again; --retry-failed does")
     for spec in specs:
@@ -369,12 +370,21 @@ def _print_extract(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> Non
     )
 
 
-def _print_statuses(report: "ExtractReport") -> None:
-    click.echo("status: " + ", ".join(f"{status} {count:,}" for status, count in report.statuses.items()))
-    for image_id, status, reason in report.failures[["image_id", "status", "reason"]].head(5).itertuples(index=False):
-        click.echo(f"  {status} {image_id}: {reason}")
-    if len(report.failures) > 5:
-        click.echo(f"  ... and {len(report.failures) - 5:,} more")
+def _print_statuses(statuses: dict[str, int], failed: Any, say: Callable[[str], object] = click.echo) -> None:
+    """Say how often each status was there, and name some failures: a table of names, statuses and reasons."""
+    say("status: " + ", ".join(f"{status} {count:,}" for status, count in statuses.items()))
+    for name, status, reason in failed.head(5).itertuples(index=False):
+        say(f"  {status} {name}: {reason}")
+    more = sum(statuses.values()) - statuses.get("ok", 0) - 5
+    if more > 0 and len(failed):
+        say(f"  ... and {more:,} more")
+
+
+def _end_interrupted(said: str) -> NoReturn:
+    """End after Ctrl-C, at once: a thread may hang on a drive that is gone."""
+    click.echo(f"interrupted; {said}", err=True)
+    sys.stdout.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _extract_events(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> Iterator[dict[str, Any]]:
@@ -738,11 +748,18 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
         click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone {wanted}")
 
 
-@cli.command(short_help="Predict for a folder of images.")
-@click.argument("source", type=_PLACE)
+@cli.command(short_help="Predict for the faces in images.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--bundle", "bundle_path", type=_PATH, required=True, help="Bundle that `train` wrote.")
-@click.option("-o", "--output", type=_PATH, required=True, help="A .csv, .jsonl or .parquet to write.")
+@click.option(
+    "-o", "--output", type=click.Path(), required=True, help="A .csv, .jsonl or .parquet to write; - for a pipe."
+)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), help="If the name does not tell it.")
+@click.option("--overwrite", is_flag=True, help="Write anew what is there, however it was made.")
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
+@click.option(
+    "--abstain", type=click.FloatRange(min=0), metavar="YEARS", help="Give no age whose interval is wider than this."
+)
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
 @_face_options("all")
 @click.option("--accept-mismatch", is_flag=True, help="Score though faces are found or cut otherwise; rows say so.")
@@ -750,70 +767,110 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
 @_max_failures_option
 def score(
-    source: Place,
+    sources: tuple[str, ...],
     bundle_path: Path,
-    output: Path,
-    ethnicity: bool,
-    name: str | None,
-    accept_mismatch: bool,
-    workers: int | None,
-    store_path: Place | None,
+    output: str,
+    form: str | None,
+    overwrite: bool,
     max_failures: int,
-    **faces: Any,
+    **options: Any,
 ) -> None:
-    """Predict age, gender and whatever the bundle knows for the faces in every image of SOURCE, a folder or a manifest.
+    """Predict age, gender and whatever the bundle knows for the faces in every image of SOURCE.
+
+    SOURCE is a folder, an image, a .zip or .tar (read where it is), a manifest, a quoted pattern, s3://BUCKET/KEY,
+    @FILE or - for names in a file or on standard input, one per line or ended by NUL. There may be several.
 
     Faces are found and cut as those that the bundle was trained on; --detector none says that the images are such crops
     already. A bundle of images that were taken as they are takes them so here. One row per face, in order; an image
     without one has a row with a status and a reason and no prediction. Nine of ten ages lie between age_low and
     age_high, for faces like those the bundle was trained on.
 
+    Rows are written as they are made. A stopped run is continued by the same command, from OUTPUT.job.json; what was
+    made otherwise or of other images is refused.
+
     \b
     Examples:
       faceprobe score photos/ --bundle bundle -o scores.csv
       faceprobe score photos/ --bundle bundle --faces largest --min-face 60 -o scores.csv
+      faceprobe score album.zip anna.jpg "more/**/*.jpg" --bundle bundle -o scores.jsonl
+      faceprobe score @names.txt --bundle bundle --abstain 20 -o - --format jsonl
       faceprobe score chips/ --bundle bundle --detector none -o scores.csv
       faceprobe score photos/ --bundle bundle --detector retinaface --accept-mismatch -o scores.csv
       faceprobe score photos/ --bundle bundle --ethnicity -o scores.parquet
+
+    \b
+    Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
-    from data.manifest import list_images
+    from data.sources import list_sources
+    from heads.bundle import load_bundle
+    from heads.score.job import FileOutput, Pipe, fill, open_output
+    from heads.score.outputs import Table
+
+    form = _table_format(output, form)
+    images, ignored = list_sources(sources)
+    bundle = load_bundle(bundle_path)
+    say = functools.partial(click.echo, err=output == "-")
+    with contextlib.ExitStack() as stack:
+        scorer, engine = _scorer(stack, bundle, options)
+        table = Table(form, scorer.columns)
+        rows: FileOutput | Pipe = (
+            Pipe(table, sys.stdout.buffer)
+            if output == "-"
+            else open_output(Path(output), table, scorer.settings, images, overwrite=overwrite)
+        )
+        stack.enter_context(rows)
+        done, known = rows.progress.done, rows.progress.finished
+        on_progress = stack.enter_context(_progress("scoring", "img", total=len(images), initial=done))
+        started = time.perf_counter()
+        failed = fill(rows, images, scorer, engine=engine, store=options["store_path"], on_progress=on_progress)
+        seconds = time.perf_counter() - started
+    progress = rows.progress
+    if ignored:
+        say(f"{_count(ignored, 'file')} ignored: not named like images")
+    if not progress.finished:
+        _end_interrupted(
+            f"{progress.done:,} of {_count(len(images), 'image')} are in {output}, the same command goes on"
+        )
+    _print_statuses(progress.statuses, failed, say)
+    if bundle.embedding.seeded is not None:
+        say(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
+    if known:
+        say(f"nothing to do: {output} has all {_count(progress.rows, 'row')}; --overwrite writes it anew")
+    else:
+        say(f"{progress.rows:,} rows in {output}, {seconds:.1f} s, {(len(images) - done) / seconds:,.0f} images/s")
+    if sum(progress.statuses.values()) - progress.statuses.get("ok", 0) > max_failures:
+        sys.exit(EXIT_FAILURES)
+
+
+def _table_format(output: str, form: str | None) -> str:
+    """The format of a table of scores, by its name if it is not said."""
+    from heads.score.outputs import FORMATS
+
+    if output == "-":
+        return form or FORMATS[0]
+    named = Path(output).suffix[1:]
+    _check_output(Path(output), () if form else tuple(f".{each}" for each in FORMATS))
+    return form or named
+
+
+def _scorer(stack: contextlib.ExitStack, bundle: "Bundle", options: dict[str, Any]) -> "tuple[Scorer, Engine | None]":
+    """Start what `score` needs."""
     from embedder.backbone import usable_cores
     from embedder.engine import Workers
     from embedder.faces.finder import load_finder
     from embedder.spec import UNALIGNED
-    from heads.bundle import load_bundle
-    from heads.score import WRITERS, write_scores
-    from heads.score import score as run
+    from heads.score.rows import Asked, Scorer
 
-    _check_output(output, tuple(WRITERS))
-    images, ignored = list_images(source)
-    bundle = load_bundle(bundle_path)
-    view = {key: value for key, value in _view(faces).items() if value != UNALIGNED}
-    detector = faces["detector"] or bundle.embedding.detector
-    settings = _finder_settings(faces, None if detector == UNALIGNED else detector)
-    with contextlib.ExitStack() as stack:
-        backbone = stack.enter_context(bundle.load_backbone(name, view=view, accept_mismatch=accept_mismatch))
-        finder = stack.enter_context(load_finder(settings)) if settings else None
-        on_progress = stack.enter_context(_progress("scoring", "img", total=len(images)))
-        processes = workers or (usable_cores() if finder else 0)
-        engine = Workers([backbone], processes, finder=finder) if processes else None
-        looking: dict[str, Any] = {"finder": finder, "engine": engine, "store": store_path}
-        rows, report = run(images, bundle, backbone, ethnicity=ethnicity, on_progress=on_progress, **looking)
-    if ignored:
-        click.echo(f"{_count(ignored, 'file')} ignored: not named like images")
-    if report.interrupted:
-        click.echo(
-            "interrupted; no scores were written" + (f", embeddings are in {store_path}" if store_path else ""),
-            err=True,
-        )
-        sys.exit(EXIT_INTERRUPTED)
-    write_scores(rows, output)
-    _print_statuses(report)
-    if bundle.embedding.seeded is not None:
-        click.echo(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
-    click.echo(f"{len(rows):,} rows in {output}, {report.seconds:.1f} s, {len(rows) / report.seconds:,.0f} images/s")
-    if len(report.failures) > max_failures:
-        sys.exit(EXIT_FAILURES)
+    view = {key: value for key, value in _view(options).items() if value != UNALIGNED}
+    detector = options["detector"] or bundle.embedding.detector
+    settings = _finder_settings(options, None if detector == UNALIGNED else detector)
+    accepted = {"view": view, "accept_mismatch": options["accept_mismatch"]}
+    backbone = stack.enter_context(bundle.load_backbone(options["name"], **accepted))
+    finder = stack.enter_context(load_finder(settings)) if settings else None
+    processes = options["workers"] or (usable_cores() if finder else 0)
+    engine = Workers([backbone], processes, finder=finder) if processes else None
+    asked = Asked(options["ethnicity"], options["abstain"])
+    return Scorer(bundle, backbone, finder=finder, asked=asked), engine
 
 
 @cli.command("export-onnx", short_help="Write backbone and heads as one ONNX file.")
@@ -1334,7 +1391,7 @@ def demo(images: Path | None, fetch: bool, output: Path) -> None:
     run = [*tasks, "-o", output / "run", *pictures]
     _step("compare", manifest, *_repeated("--backbone", compared), *weights, *store, *run)
     _step("train", manifest, "--backbone", "Dlib", *store, *tasks, "-o", output / "bundle")
-    _step("score", others, "--bundle", output / "bundle", *store, "-o", output / "scores.csv")
+    _step("score", others, "--bundle", output / "bundle", *store, "-o", output / "scores.csv", "--overwrite")
     if images:
         click.echo("these faces were trained on, so their scores look too good; the table has the honest figures")
     click.echo(f"\nopen {output / 'run' / 'report.html'} in a browser; {output / 'scores.csv'} has a row for each face")
@@ -1369,7 +1426,7 @@ def _repeated(option: str, values: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _progress(label: str, unit: str, *, total: int | None = None) -> Iterator[Callable[..., None]]:
+def _progress(label: str, unit: str, *, total: int | None = None, initial: int = 0) -> Iterator[Callable[..., None]]:
     """A bar with rate and time left, for what takes over two seconds at a terminal; silent elsewhere.
 
     Yields a function to call with the number done since the last call, or with (done, total).
@@ -1377,7 +1434,7 @@ def _progress(label: str, unit: str, *, total: int | None = None) -> Iterator[Ca
     from tqdm import tqdm
 
     shown = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True, "leave": False}
-    with tqdm(desc=label, total=total, delay=2, disable=None, **shown) as bar:
+    with tqdm(desc=label, total=total, initial=initial, delay=2, disable=None, **shown) as bar:
 
         def advance(n: int, of: int | None = None) -> None:
             if of is None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import glob
 import hashlib
 import io
 import os
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 from data.remote import Place, RemotePath
 
+_LONGEST = 50  # characters of a name that are in the name of its temporary file
 PRIVATE = 0o600  # embeddings and predictions are about people: readable by their owner alone
 
 
@@ -39,8 +41,8 @@ def atomic_write(path: str | os.PathLike[str] | RemotePath, *, mode: int = 0o666
         path.write_bytes(content.getbuffer())
         return
     target = Path(path)
-    # 50 characters are 200 bytes at most, which leaves room within a name's 255
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.tmp")
+    # these are 200 bytes at most, which leaves room within a name's 255
+    temporary = target.with_name(f".{target.name[:_LONGEST]}.{secrets.token_hex(6)}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             yield file
@@ -54,6 +56,13 @@ def atomic_write(path: str | os.PathLike[str] | RemotePath, *, mode: int = 0o666
             raise OSError(error.errno, error.strerror, str(target)) from None  # nobody knows the temporary name
         raise
     sync_folder(target.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed `atomic_write` to a path left, for a caller that knows that nobody else writes there."""
+    if len(path.name) <= _LONGEST:  # else it could be another's
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 12}.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Place) -> None:

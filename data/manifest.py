@@ -17,7 +17,7 @@ from data.images import IMAGE_SUFFIXES, printable, scan_images, scan_objects
 from data.labels import COLUMN_SYNONYMS, ETHNICITY_WORDS, GENDER_WORDS, OLDEST_AGE
 from data.remote import RemotePath, StorageError, is_remote, place
 
-_TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".parquet")
 _SHOWN = 3  # offending rows in an error message
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>")  # what stands in CSV for an unknown label
 _TEXT_COLUMNS = (
@@ -121,14 +121,14 @@ def list_images(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFra
     """
     if isinstance(source, RemotePath) or is_remote(source):
         return _list_objects(source)
-    if not os.path.isdir(source) and str(source).endswith(_TABLE_SUFFIXES):
+    if not os.path.isdir(source) and str(source).endswith(TABLE_SUFFIXES):
         return read_manifest(source).frame[["image_id", "path"]].apply(_texts), 0
     folder = os.path.abspath(source)
     files = scan_images(folder)
     names = [name for name in files if _is_named_like_an_image(name)]
     if not names:
         raise _no_images(folder, len(files))
-    return _table_of(folder, names), len(files) - len(names)
+    return _table_below(folder, names), len(files) - len(names)
 
 
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
@@ -156,7 +156,7 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> None:
 
 def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFrame, int]:
     """`list_images` of a folder in object storage, with size and mtime_ns: the listing knows them."""
-    if str(source).endswith(_TABLE_SUFFIXES):
+    if str(source).endswith(TABLE_SUFFIXES):
         raise ManifestError(f"expected a manifest on this machine; found {source}.\nCopy it; it may list s3:// paths.")
     try:
         folder = cast(RemotePath, place(source))
@@ -170,13 +170,17 @@ def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataF
         "size": np.array([each.status.st_size for each in images], np.int64),
         "mtime_ns": np.array([each.status.st_mtime_ns for each in images], np.int64),
     }
-    return _table_of(str(folder), [each.name for each in images]).assign(**looks), len(objects) - len(images)
+    return _table_below(str(folder), [each.name for each in images]).assign(**looks), len(objects) - len(images)
 
 
-def _table_of(folder: str, names: Sequence[str]) -> pd.DataFrame:
+def _table_below(folder: str, names: Sequence[str]) -> pd.DataFrame:
     """Ids and paths of images below a folder."""
-    ids, paths = [printable(name) for name in names], [f"{folder}/{name}" for name in names]
-    return pd.DataFrame({"image_id": _texts(ids), "path": _texts(paths)})
+    return table_of(names, [f"{folder}/{name}" for name in names])
+
+
+def table_of(names: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
+    """A table of images as `list_images` gives it, from what they are called, (n,), and where they are, (n,)."""
+    return pd.DataFrame({"image_id": _texts([printable(name) for name in names]), "path": _texts(paths)})
 
 
 def _texts(texts: "Sequence[str] | pd.Series") -> pd.Series:
@@ -311,7 +315,7 @@ def _check_filled(frame: pd.DataFrame, column: str) -> None:
 
 def _check_suffix(path: Path) -> None:
     """Refuse what is neither CSV nor Parquet by its name."""
-    if path.suffix not in _TABLE_SUFFIXES:
+    if path.suffix not in TABLE_SUFFIXES:
         raise ManifestError(f'expected a name ending in .csv or .parquet; found "{path.name}".\nRename or convert it.')
 
 

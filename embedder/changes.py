@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data.archives import container_of
 from data.errors import ManifestError
 from data.images import printable
 from data.remote import RemotePath, StorageError, is_remote, place
@@ -100,7 +101,7 @@ class Changes:
         ------
         ManifestError : it is not there, or empty, as a place is where nothing is mounted any more.
         """
-        first, last = self._paths.min(), self._paths.max()
+        first, last = container_of(self._paths.min()), container_of(self._paths.max())
         folder = os.path.commonprefix([first, last]).rpartition("/")[0]  # noqa: RUF071  addresses have no other paths
         if not _holds_something(folder):
             raise ManifestError(

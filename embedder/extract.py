@@ -7,7 +7,8 @@ image are held.
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,39 @@ def extract(
     DetectorError : a detector failed on a picture; what was done before is kept.
     ManifestError : the folder of the images is gone; what was embedded before is kept.
     """
+    steps = extract_in_steps(
+        images,
+        backbones,
+        store,
+        finder=finder,
+        engine=engine,
+        retry_failed=retry_failed,
+        anonymise=anonymise,
+        shard=shard,
+        on_progress=on_progress,
+    )
+    (report,) = deque(steps, maxlen=1)
+    return report
+
+
+def extract_in_steps(
+    images: pd.DataFrame,
+    backbones: Sequence[Backbone],
+    store: EmbeddingStore,
+    *,
+    finder: Finder | None = None,
+    engine: Engine | None = None,
+    retry_failed: bool = False,
+    anonymise: bool = False,
+    shard: tuple[int, int] | None = None,
+    on_progress: Callable[[int], object] = lambda n: None,
+) -> Generator[ExtractReport, None, None]:
+    """`extract`, which stops after every commit for its caller to use what the store holds by then.
+
+    Yields
+    ------
+    ExtractReport : one and the same, whose `record` says which images were reached; its sums are there the last time.
+    """
     started = time.perf_counter()
     files = Files(store)
     _check_names(store, files, anonymise=anonymise)
@@ -92,8 +126,9 @@ def extract(
             committer.add_rows(job.new_rows(block))
             block.settle(settled)
             committer.add_files(job.note(block.images))
-            committer.commit_if_due()
             on_progress(len(block.images))
+            if committer.commit_if_due():
+                yield job.report
     except KeyboardInterrupt:
         job.report.interrupted = True
     except StoreError:
@@ -104,7 +139,7 @@ def extract(
     finally:
         blocks.close()
     committer.commit()
-    return job.finish(committer.seconds, time.perf_counter() - started)
+    yield job.finish(committer.seconds, time.perf_counter() - started)
 
 
 def _what_is_held(
@@ -283,14 +318,16 @@ class _Committer:
         """Keep files for the next commit; their rows have been added before."""
         self._files += files
 
-    def commit_if_due(self) -> None:
-        """Commit what waits at SHARD_ROWS, SHARD_BYTES or its age, whichever comes first."""
+    def commit_if_due(self) -> bool:
+        """Commit what waits at SHARD_ROWS, SHARD_BYTES or its age, whichever comes first; say whether it was due."""
         size = sum(each.vectors.nbytes for waiting in self._rows.values() for each in waiting)
         most = max(sum(len(each.outcomes) for each in waiting) for waiting in self._rows.values())
         age = time.monotonic() - self._committed
-        if max(most, len(self._files)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= self._patience:
+        due = max(most, len(self._files)) >= SHARD_ROWS or size >= SHARD_BYTES or age >= self._patience
+        if due:
             self.commit()
             self._patience = min(2 * self._patience, SHARD_SECONDS)
+        return due
 
     def commit(self) -> None:
         """Write a shard per backbone, then the files: a file is never known before its vectors are."""

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.archives import MARK, read_member
 from data.images import RejectedFile, read_header
 from data.remote import SCHEME, ObjectStatus, RemotePath, StorageError, is_remote
 from embedder.spec import WHOLE
@@ -211,7 +212,7 @@ def padded(faces: Picture, n: int) -> Picture:
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result | ObjectStatus, bytes]:
-    """A file's size and times as of its opening, and its bytes; `path` may be s3://BUCKET/KEY.
+    """A file's size and times as of its opening, and its bytes; `path` may be s3://BUCKET/KEY or ARCHIVE!/MEMBER.
 
     Raises
     ------
@@ -220,6 +221,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result | ObjectStat
     try:
         if is_remote(path):
             return _read_object(str(path))
+        if MARK in os.fspath(path) and not os.path.lexists(path):
+            return read_member(os.fspath(path), _check_size)
         with open(path, "rb", opener=_open_at_once) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
@@ -232,6 +235,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[os.stat_result | ObjectStat
         raise ImageRejected("missing", "no such file") from None
     except OSError as error:
         raise ImageRejected("unreadable", f"cannot be read: {error.strerror}") from None
+    except RejectedFile as rejection:
+        raise ImageRejected("unreadable", str(rejection)) from None
 
 
 def _open_at_once(path: str, flags: int) -> int:

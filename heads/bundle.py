@@ -14,6 +14,7 @@ Weights known by name stay where they are: large, and under licences of their ow
 The bundle's id is the SHA-256 of SHA256SUMS: it names every byte.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from data.errors import BundleError
 from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, start_backbone
+from embedder.faces.choice import Choice
 from embedder.preprocess import Picture
 from embedder.resolve import in_precision, recall_backbone, resolve_backbone, with_view
 from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
@@ -85,11 +87,18 @@ class Bundle:
         An age has its interval in two further columns, age_low and age_high, NaN where the bundle has no calibration;
         probabilities of classes are calibrated.
         """
-        outputs: dict[str, Any] = {}
+        return self.decode(self.outputs(vectors), self.tasks if tasks is None else tasks)
+
+    def outputs(self, vectors: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Vectors (n, *dim) to what the nets say of every task, not calibrated: (n, classes), or numbers (n,)."""
+        outputs: dict[str, NDArray[np.float32]] = {}
         for net in self.nets:
             outputs |= net.predict(vectors)
-        asked = self.tasks if tasks is None else tasks
-        return pd.concat([self._columns(task, outputs[task.name]) for task in asked], axis=1)
+        return outputs
+
+    def decode(self, outputs: Mapping[str, NDArray[np.floating]], tasks: Sequence[Task]) -> pd.DataFrame:
+        """What `outputs` gave to what `predict` gives."""
+        return pd.concat([self._columns(task, outputs[task.name]) for task in tasks], axis=1)
 
     def _columns(self, task: Task, output: NDArray[np.floating]) -> pd.DataFrame:
         """Decode one task's output, calibrated."""
@@ -104,6 +113,8 @@ class Bundle:
         pictures: Iterable[str | os.PathLike[str] | Picture],
         *,
         backbone: Backbone | None = None,
+        detector: str | None = None,
+        faces: str = "all",
         ethnicity: bool = False,
     ) -> pd.DataFrame:
         """Predict for pictures as the command `score` does for files, keeping nothing of them.
@@ -112,23 +123,29 @@ class Bundle:
         ----------
         pictures : paths, or arrays of shape (height, width, 3), uint8, RGB; both may stand in one list.
         backbone : one that `load_backbone` started, for more calls than one; else it is started for this one.
+        detector : "none" if the pictures are face crops already; by default faces are found as they were in what the
+            bundle was trained on.
+        faces : "all" that are found in a picture, or the "largest".
         ethnicity : whether to predict it, if the bundle can.
 
         Returns
         -------
-        DataFrame, in the order of the pictures, of the columns that `heads.score.score` describes; path is missing for
-        an array. A picture that cannot be used has a status and a reason, and no prediction.
+        DataFrame, in the order of the pictures, of the columns that `heads.score.rows.Scorer` describes; path is
+        missing for an array. A picture that cannot be used has a status and a reason, and no prediction.
 
         Raises
         ------
         HeadError : an array of another shape or dtype; ethnicity without a head for it. And as `load_backbone`.
         """
-        from heads.score import score_pictures  # which is built on bundles
+        from embedder.faces.finder import load_finder
+        from heads.score.rows import Asked, Scorer  # which are built on bundles
+        from heads.score.run import finder_settings, score_pictures
 
-        if backbone:
-            return score_pictures(pictures, self, backbone, ethnicity=ethnicity)
-        with self.load_backbone() as own:
-            return score_pictures(pictures, self, own, ethnicity=ethnicity)
+        with contextlib.ExitStack() as stack:
+            own = backbone or stack.enter_context(self.load_backbone())
+            looks = finder_settings(self, detector, Choice(faces))
+            finder = stack.enter_context(load_finder(looks)) if looks else None
+            return score_pictures(pictures, Scorer(self, own, finder=finder, asked=Asked(ethnicity)))
 
     def load_backbone(
         self,

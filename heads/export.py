@@ -15,7 +15,7 @@ from embedder.backbone import Backbone
 from embedder.seeded import draw_pictures
 from embedder.spec import BackboneSpec, EmbeddingSpec
 from heads.bundle import Bundle
-from heads.score import tasks_asked_for
+from heads.score.rows import tasks_asked_for
 from heads.tasks import Task
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def export_onnx(bundle: Bundle, path: Path, *, backbone: str | None = None, ethn
     ------
     BackboneError : the backbone is no ONNX graph, or one that cannot be joined to anything.
     BundleError : a task bears a name that the graph needs, or the file would not predict what the bundle does.
-    HeadError : as `heads.score.tasks_asked_for`.
+    HeadError : as `heads.score.rows.tasks_asked_for`.
     """
     tasks = tasks_asked_for(bundle, ethnicity=ethnicity)
     _require_onnx()

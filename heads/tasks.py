@@ -21,7 +21,8 @@ Metric = Callable[[Floats, Floats], float]
 
 BUILT_IN = ("age", "gender", "ethnicity", "age_group")
 RESERVED = (  # columns of manifests and of scores
-    *("image_id", "path", "sha256", "face", "status", "reason", "bundle"),
+    *("image_id", "path", "sha256", "face", "status", "reason", "mismatch", "bundle", "fingerprint"),
+    *("left", "top", "right", "bottom", "confidence", "quality", "turned"),
     *("age_low", "age_high"),
 )
 MOST_WHOLE_NUMBERS = 10  # a numeric column with at most this many distinct values, all whole, holds classes

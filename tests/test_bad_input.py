@@ -169,7 +169,7 @@ def test_every_odd_picture_is_one_row_of_the_scores(world, tmp_path, suffix):
     assert (rows["gender"].notna() == ok).all()
     assert (rows["face"].notna() == ok).all()
     assert (rows["reason"].fillna("").astype(bool) != ok).all()
-    assert set(os.listdir(tmp_path)) == {output.name}
+    assert set(os.listdir(tmp_path)) == {output.name, f"{output.name}.job.json"}
 
 
 def test_index_accounts_for_every_odd_file(world, tmp_path):

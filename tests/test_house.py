@@ -119,7 +119,7 @@ def test_help_loads_neither_arrays_nor_networks():
 
 
 def test_scoring_does_not_load_what_it_may_not_need():
-    assert not loaded_by("import heads.score, heads.bundle") & HEAVY
+    assert not loaded_by("import heads.score.job, heads.bundle, data.sources") & HEAVY
 
 
 def test_every_package_is_shipped():

@@ -24,6 +24,12 @@ class FinderSettings:
     detector: DetectorSpec
     choice: Choice
 
+    @property
+    def words(self) -> str:
+        """All of it for people: "hog, all, min_face 40"."""
+        least = [f"{name} {value:g}" for name, value in vars(self.choice).items() if isinstance(value, (int, float))]
+        return ", ".join([str(self.detector), self.choice.faces, *least])
+
 
 class Finder:
     """A detector that is ready to look.

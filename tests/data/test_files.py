@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from data import files
-from data.files import PRIVATE, atomic_write, write_text
+from data.files import PRIVATE, atomic_write, remove_leftovers, write_text
 
 
 def mode_of(path) -> int:
@@ -124,3 +124,11 @@ def test_temporary_file_is_hidden_from_a_scan_for_images(tmp_path):
     with atomic_write(tmp_path / "face.png"):
         (temporary,) = os.listdir(tmp_path)
     assert temporary.startswith(".")
+
+
+def test_only_what_a_killed_write_left_is_removed(tmp_path):
+    kept = [".a.csv.0123456789ab.txt", ".a.csv.tmp", ".b.csv.0123456789ab.tmp", "a.csv", ".a.csv.0123456789xx.tmp"]
+    for name in [*kept, ".a.csv.0123456789ab.tmp", ".a.csv.ba9876543210.tmp"]:
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

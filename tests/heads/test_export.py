@@ -20,10 +20,10 @@ from heads.bundle import Bundle, load_bundle, save_bundle
 from heads.calibrate import Intervals, Temperature
 from heads.export import export_onnx
 from heads.net import HeadError, Layer, Net
-from heads.score import score
 from heads.tasks import Task
 from tests.cli import faceprobe
 from tests.fakes import write_pooling_onnx
+from tests.heads.score.scoring import scored
 
 AGE = Task("age", "age", "age", tuple(range(101)))
 GENDER = Task("gender", "gender", "class", ("male", "female"))
@@ -105,14 +105,14 @@ def test_file_gives_the_figures_of_score_for_real_chips(chips):
     bundle = load_bundle(chips.place / "bundle")
     images, _ = list_images(chips.place / "faces")
     with bundle.load_backbone() as backbone:
-        rows, report = score(images, bundle, backbone, store=chips.place / "store")
+        rows = scored(images, bundle, backbone, store=chips.place / "store")
         faces = np.stack([backbone.crop(decode(read_file(path)[1])) for path in images["path"]])
     found = run(chips.model, faces)
     assert len(rows) > 100
     assert np.ptp(found["age"]) > 30
     assert_same(found, rows)
     assert_same(run(chips.model, faces[7:8]), rows.iloc[7:8])
-    held, embeddings = open_store(chips.place / "store").read(bundle.embedding.fingerprint, report.images["sha256"])
+    held, embeddings = open_store(chips.place / "store").read(bundle.embedding.fingerprint, rows["sha256"])
     np.testing.assert_allclose(found["embedding"][held.index], embeddings, atol=1e-4 * np.abs(embeddings).max())
 
 
