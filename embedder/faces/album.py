@@ -37,7 +37,7 @@ NOT_LARGEST = ("not_largest", "a larger face is wanted")
 
 @dataclass(frozen=True)
 class Album:
-    """Pictures and their faces, some 30 kB of each picture and 3 of each face.
+    """Pictures and their faces, some 20 kB of each picture and 3 of each face.
 
     Attributes
     ----------
@@ -117,7 +117,6 @@ def _store(path: Place | None) -> Iterator[EmbeddingStore]:
 def _album(images: pd.DataFrame, faces: pd.DataFrame, alignment: str, on_progress: Callable[[int], object]) -> Album:
     """Add what is seen to what is known."""
     own = {image: [*rows][:CROPPED] for image, rows in faces.groupby("image")["row"]}
-
     files = [*zip(images["path"], images["sha256"], strict=True)]
 
     def show(image: int) -> _Shown:
