@@ -491,7 +491,8 @@ class Workers:
         return pool
 
     def _what(self) -> str:
-        return ", ".join(row.name for row in self._rows)
+        detector = [f"the detector {self._finder.detector}"] if self._finder else []
+        return ", ".join([*(row.name for row in self._rows), *detector])
 
     def _stop(self) -> None:
         pool, self._pool, self._processes = self._pool, None, 0

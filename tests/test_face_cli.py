@@ -37,15 +37,7 @@ def world(shared, utkface_dir, tmp_path_factory):
     steps = [
         ("index", place / "chips", "--dataset", "utkface", "-o", place / "chips.csv"),
         ("extract", place / "chips.csv", *known),
-        (
-            "train",
-            place / "chips.csv",
-            *known,
-            f"{network},crop=chip,detector={DETECTOR}",
-            *tasks,
-            "-o",
-            place / "bundle",
-        ),
+        ("train", place / "chips.csv", *known, *tasks, "-o", place / "bundle"),
     ]
     for step in steps:
         done = faceprobe(*step)
@@ -201,6 +193,16 @@ def test_table_is_exported_with_its_numbers(store, tmp_path):
     _, found = store.read_all(spec.fingerprint, rows["sha256"])
     again = rows[["sha256", "face"]].join(numbers).sort_values(["sha256", "face"])
     np.testing.assert_array_equal(again[[*COLUMNS]].to_numpy(np.float32), found[:, : len(COLUMNS)])
+
+
+def test_export_says_of_which_photographs_there_is_no_face(world, store, tmp_path):
+    words = ("store", "export", store.path, "--backbone", f"MobileFaceNet chip {DETECTOR}", "--format", "csv")
+    done = faceprobe(*words, "-o", tmp_path / "e.csv", "--failures", tmp_path / "failed.csv")
+    assert done.code == 0, done.err
+    failed = pd.read_csv(tmp_path / "failed.csv").set_index("image_path")["status"]
+    assert failed["wall.png"] == "no_face"
+    everything = {path.name for path in (world.place / "scenes").iterdir()}
+    assert set(pd.read_csv(tmp_path / "e.csv")["image_path"]) | set(failed.index) == everything
 
 
 # ---- the command line

@@ -25,6 +25,7 @@ from embedder.faces.table import as_frame, table_spec
 from embedder.report import NOT_REACHED
 from embedder.store import open_store
 from embedder.upkeep.compact import compact
+from embedder.upkeep.forget import forget
 from embedder.upkeep.verify import verify
 from tests.fakes import Squares, embedded, fake_backbone, looked, picture_of
 from tests.stores import content
@@ -528,6 +529,17 @@ def test_store_that_is_compacted_meanwhile_costs_another_look_at_most(folder, st
     run(folder, whole, [backbone(), later], finder("all"))
     assert content(store) == content(whole)
     assert not verify(store.path).damaged
+
+
+def test_forgotten_picture_that_another_file_shows_as_well_is_a_twin(tmp_path, store):
+    """The rows of their faces are equal, in the table too."""
+    for name in ("a.png", "b.bmp"):
+        write(tmp_path / "photos" / name, picture_of(*TWO))
+    report = run(tmp_path / "photos", store, [backbone()], finder("all"))
+    gone, kept = report.images["sha256"]
+    assert forget(store, [str(tmp_path / "photos" / "a.png")]).twins == [kept]
+    assert all(set(store.rows(print_)["sha256"]) == {kept} for print_ in store.specs())
+    assert gone not in store.images()["sha256"].tolist()
 
 
 def test_no_thread_is_left_behind(folder, store):

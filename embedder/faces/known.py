@@ -105,11 +105,12 @@ class KnownFaces:
         start, stop = np.searchsorted(self.contents, wanted, "left"), np.searchsorted(self.contents, wanted, "right")
         if start == stop:
             return None
+        shards, rows = self._shard[start:stop], self._rows[start:stop]
         try:
-            found = [self._shards[self._shard[at]].vectors(self._rows[at : at + 1]) for at in range(start, stop)]
+            found = {each: iter(self._shards[each].vectors(rows[shards == each])) for each in set(shards.tolist())}
         except ShardVanished:  # `compact` is at work
             return None
-        return np.concatenate(found)
+        return np.stack([next(found[each]) for each in shards.tolist()])
 
 
 def _keys(contents: Hashes, faces: NDArray[np.int16]) -> Hashes:

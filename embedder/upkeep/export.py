@@ -60,9 +60,15 @@ def export(store: EmbeddingStore, spec: EmbeddingSpec, output: Path, *, form: st
 
 
 def failures(store: EmbeddingStore, spec: EmbeddingSpec) -> pd.DataFrame:
-    """The images without a vector: image_path (missing if unknown), sha256, face, status, reason."""
+    """The images without a vector: image_path (missing if unknown), sha256, face, status, reason.
+
+    Those in which its detector found no face are among them.
+    """
     rows = store.rows(spec.fingerprint)
-    failed = rows[rows["status"] != "ok"]
+    tables = [held for held in store.specs().values() if held.holds_faces and held.detector == spec.detector]
+    looked = [store.rows(table.fingerprint) for table in tables]
+    outcomes = pd.concat([rows, *(each[~each["sha256"].isin(rows["sha256"])] for each in looked)])
+    failed = outcomes[outcomes["status"] != "ok"].drop_duplicates(["sha256", "face"])
     return failed.merge(_paths(store), on="sha256", how="left")[["image_path", *rows.columns]]
 
 

@@ -195,7 +195,7 @@ def test_worker_that_dies_as_it_starts_is_one_clear_error(images, name, tmp_path
         "import sys, os\nif any('popen_loky' in word for word in sys.orig_argv): os.kill(os.getpid(), 9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
-    with pytest.raises(BackboneError, match=r"ends while it loads .*mean\.onnx.*fewer --workers"):
+    with pytest.raises(BackboneError, match=r"ends while it loads mean .*fewer --workers"):
         run(images, name, tmp_path / "store", 2)
 
 

@@ -103,6 +103,16 @@ def test_what_two_jobs_found_at_once_counts_once(store):
     assert sizes_of(known, "a") == [90, 40]
 
 
+def test_faces_of_one_picture_may_lie_in_several_shards(store):
+    """So they do once some of what two jobs wrote is dropped as repeated."""
+    row = {"sha256": content("a").hex(), "status": "ok", "reason": ""}
+    for number in (3, 1, 2):
+        face = Face((0.0, 0.0, 90.0 - number, 90.0), np.zeros((68, 2), np.float32), 1.0)
+        vector = to_row(face, Quality(100 - number, 100, 0.5, 0.2, 1.0))[None]
+        store.add(TABLE, pd.DataFrame([{**row, "face": number}])[ROW_COLUMNS], vector)
+    assert sizes_of(known_in(store), "a") == [99, 98, 97]
+
+
 def test_shards_that_compact_replaced_are_no_longer_known(store):
     add_table(store, a=[90, 40])
     add_table(store, b=[30])
