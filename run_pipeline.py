@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from heads.dataset import AnySpec, Dataset, Rows
     from heads.report.run import Run
     from heads.robustness import Load
+    from heads.score.outputs import Table
     from heads.score.rows import Scorer
     from heads.tasks import Task
 
@@ -765,6 +766,9 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option("--accept-mismatch", is_flag=True, help="Score though faces are found or cut otherwise; rows say so.")
 @click.option("--workers", type=click.IntRange(min=1), help="As of `extract`.")
 @click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
+@click.option(
+    "--evaluate", "figures_path", type=_PATH, help="A .csv for figures, where a manifest or names tell labels."
+)
 @_max_failures_option
 def score(
     sources: tuple[str, ...],
@@ -772,6 +776,7 @@ def score(
     output: str,
     form: str | None,
     overwrite: bool,
+    figures_path: Path | None,
     max_failures: int,
     **options: Any,
 ) -> None:
@@ -797,6 +802,7 @@ def score(
       faceprobe score chips/ --bundle bundle --detector none -o scores.csv
       faceprobe score photos/ --bundle bundle --detector retinaface --accept-mismatch -o scores.csv
       faceprobe score photos/ --bundle bundle --ethnicity -o scores.parquet
+      faceprobe score labelled.csv --bundle bundle -o scores.csv --evaluate figures.csv
 
     \b
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
@@ -806,13 +812,14 @@ def score(
     from heads.score.job import FileOutput, Pipe, fill, open_output
     from heads.score.outputs import Table
 
-    form = _table_format(output, form)
+    table_format = _table_format(output, form)
     images, ignored = list_sources(sources)
+    labels = _labels(sources, images, figures_path, output) if figures_path else None
     bundle = load_bundle(bundle_path)
     say = functools.partial(click.echo, err=output == "-")
     with contextlib.ExitStack() as stack:
         scorer, engine = _scorer(stack, bundle, options)
-        table = Table(form, scorer.columns)
+        table = Table(table_format, scorer.columns)
         rows: FileOutput | Pipe = (
             Pipe(table, sys.stdout.buffer)
             if output == "-"
@@ -825,12 +832,12 @@ def score(
         failed = fill(rows, images, scorer, engine=engine, store=options["store_path"], on_progress=on_progress)
         seconds = time.perf_counter() - started
     progress = rows.progress
-    if ignored:
-        say(f"{_count(ignored, 'file')} ignored: not named like images")
     if not progress.finished:
         _end_interrupted(
-            f"{progress.done:,} of {_count(len(images), 'image')} are in {output}, the same command goes on"
+            f"{progress.done:,} of {_count(len(images), 'image')} done in {output}, the same command goes on"
         )
+    if ignored:
+        say(f"{_count(ignored, 'file')} ignored: not named like images")
     _print_statuses(progress.statuses, failed, say)
     if bundle.embedding.seeded is not None:
         say(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
@@ -838,8 +845,34 @@ def score(
         say(f"nothing to do: {output} has all {_count(progress.rows, 'row')}; --overwrite writes it anew")
     else:
         say(f"{progress.rows:,} rows in {output}, {seconds:.1f} s, {(len(images) - done) / seconds:,.0f} images/s")
+    if figures_path:
+        _evaluate(Path(output), table, bundle, labels, figures_path)
     if sum(progress.statuses.values()) - progress.statuses.get("ok", 0) > max_failures:
         sys.exit(EXIT_FAILURES)
+
+
+def _labels(sources: tuple[str, ...], images: Any, figures_path: Path, output: str) -> Any:
+    """The labels that scores will be compared with; what keeps them from it is said before the work."""
+    from heads.score.evaluate import read_labels
+
+    if output == "-":
+        raise FaceprobeError("--evaluate reads the scores again: give -o a file")
+    _check_output(figures_path, (".csv",))
+    return read_labels(sources, images)
+
+
+def _evaluate(output: Path, table: "Table", bundle: "Bundle", labels: Any, figures_path: Path) -> None:
+    """Compare scores with labels; print and write how right they are."""
+    from heads.score.evaluate import evaluate, evaluation_lines
+    from heads.score.outputs import read_table
+
+    found = evaluate(read_table(output, table), labels, bundle.tasks)
+    _write_csv(found.figures, figures_path)
+    for line in evaluation_lines(found):
+        click.echo(line)
+    if found.left_out:
+        click.echo(f"{_count(found.left_out, 'labelled image')} without a score")
+    click.echo(f"[low, high]: 95% interval over resampled images; all figures, by group, are in {figures_path}")
 
 
 def _table_format(output: str, form: str | None) -> str:

@@ -98,7 +98,7 @@ def test_interrupted_command_says_so_and_goes_on(place, whole, tmp_path):
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.code == 130
-    assert f"of 301 images are in {path}, the same command goes on" in done.err
+    assert f"of 301 images done in {path}, the same command goes on" in done.err
     again = finish(start(words))
     assert again.code == 0
     assert path.read_bytes() == whole

@@ -1,15 +1,19 @@
 """A bundle for drawn faces, and some files to score with it."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from data.manifest import list_images
 from data.split import make_folds
+from heads.calibrate import Intervals
 from heads.dataset import Dataset
 from heads.train import train
-from tests.heads.score.scoring import ETHNICITY
+from tests.fakes import fake_backbone
+from tests.heads.score.scoring import ETHNICITY, FOUND
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +39,19 @@ def images(world, tmp_path, draw_image):
     draw_image(folder / "small.png", (9, 40))
     names = ["d.png", "text.png", "b.png", "gone.png", "é.png", "copy of b.png", "small.png", "a.png"]
     return pd.DataFrame({"image_id": names, "path": [str(folder / name) for name in names]})
+
+
+@pytest.fixture
+def photos(tmp_path, draw_image):
+    """Four pictures: two faces, none, three, and one that is no picture."""
+    for number, width in enumerate((200, 50, 320)):
+        draw_image(tmp_path / "photos" / f"{number}.png", (width, 80), seed=number)
+    (tmp_path / "photos" / "3.png").write_text("none")
+    return list_images(tmp_path / "photos")[0]
+
+
+@pytest.fixture
+def of_faces(bundle):
+    """Return the bundle as it would be of faces that were found."""
+    spec = fake_backbone(**FOUND).spec
+    return replace(bundle, embedding=spec, calibration={"age": Intervals(0.9, (0.0,), (1 / 3,), (60,))})

@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from embedder.faces.choice import Choice
+from embedder.faces.detect import parse_detector
+from embedder.faces.face import Face
+from embedder.faces.finder import Finder, FinderSettings
 from heads.bundle import Bundle
 from heads.net import Layer, Net
 from heads.score.outputs import Table
@@ -15,6 +19,7 @@ from heads.tasks import Task
 
 ETHNICITY = Task("ethnicity", "ethnicity", "class", ("white", "black", "asian", "indian", "others"))
 OK = ["d.png", "b.png", "é.png", "copy of b.png", "a.png"]  # of the fixture `images`
+FOUND = {"detector": "hog", "alignment": "box"}  # by what faces are seen and found
 KINDS = {"Int16": "integer", "float64": "number"}
 
 
@@ -50,3 +55,20 @@ def read_back(path: Path) -> pd.DataFrame:
     if path.suffix == ".jsonl":
         return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines()])
     return pd.read_parquet(path)
+
+
+class Shown:
+    """A detector that finds a face for every 100 pixels of a picture's width, the first the largest."""
+
+    def detect(self, picture):
+        sides = [60 - 10 * number for number in range(picture.shape[1] // 100)]
+        boxes = [(100.0 * number, 0.25, 100.0 * number + side, side + 0.25) for number, side in enumerate(sides)]
+        return [Face(box, np.zeros((68, 2), np.float32), 1.5 - number, 90) for number, box in enumerate(boxes)]
+
+    def close(self):
+        pass
+
+
+def finder_for(**choice) -> Finder:
+    """Return a finder that shows faces."""
+    return Finder(FinderSettings(parse_detector("hog"), Choice(**choice)), Shown())

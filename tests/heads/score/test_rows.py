@@ -1,5 +1,6 @@
 """One row per image, in input order, with a prediction or a reason."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,8 +18,12 @@ from heads.bundle import Bundle
 from heads.calibrate import Intervals
 from heads.net import HeadError, Layer, Net
 from heads.score.outputs import FORMATS
+from heads.score.rows import UNIT, Scorer, age_groups
+from heads.score.run import score
+from heads.tasks import Task
 from tests.fakes import embedded, fake_backbone
-from tests.heads.score.scoring import ETHNICITY, OK, height_only, read_back, scored, write
+from tests.heads.faces import AGE
+from tests.heads.score.scoring import ETHNICITY, FOUND, OK, finder_for, height_only, read_back, scored, write
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -200,3 +205,130 @@ def test_schema_explains_every_column(images, bundle):
     explained = SCHEMA["properties"].keys()
     assert {column for column in rows if column not in explained and not column.endswith("_proba")} == {"height"}
     assert all(rule["description"] for rule in SCHEMA["properties"].values())
+
+
+# ---- faces
+
+
+def test_every_face_has_a_row_and_every_picture_without_one_too(photos, of_faces):
+    rows = scored(photos, of_faces, fake_backbone(**FOUND), finder=finder_for(faces="all"))
+    assert rows["path"].tolist() == ["0.png", "0.png", "1.png", "2.png", "2.png", "2.png", "3.png"]
+    assert rows["face"].tolist() == [1, 2, pd.NA, 1, 2, 3, pd.NA]
+    assert rows["status"].tolist() == ["ok", "ok", "no_face", "ok", "ok", "ok", "unreadable"]
+    assert [*rows][5:12] == ["left", "top", "right", "bottom", "confidence", "quality", "turned"]
+    assert rows[["left", "top", "right", "bottom"]].iloc[1].tolist() == [100, 0.25, 150, 50.25]
+    assert rows["confidence"].tolist()[:2] == [1.5, 0.5]
+    assert rows["turned"].tolist() == [90, 90, pd.NA, 90, 90, 90, pd.NA]
+    assert rows["age"].notna().tolist() == (rows["status"] == "ok").tolist()
+    assert rows.loc[rows["path"] == "2.png", "age"].nunique() == 3
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        ({"faces": "largest"}, [("0.png", 1, "ok"), ("1.png", 0, "no_face"), ("2.png", 1, "ok")]),
+        ({"faces": "all", "min_confidence": 1}, [("0.png", 1, "ok"), ("1.png", 0, "no_face"), ("2.png", 1, "ok")]),
+        (
+            {"faces": "all", "min_face": 99},
+            [("0.png", 0, "face_too_small"), ("1.png", 0, "no_face"), ("2.png", 0, "face_too_small")],
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_only_faces_that_are_wanted_have_rows_whatever_the_store_knows(
+    photos, of_faces, tmp_path, choice, found, known
+):
+    store = tmp_path / "store"
+    if known:
+        scored(photos, of_faces, fake_backbone(**FOUND), finder=finder_for(faces="all"), store=store)
+    rows = scored(photos[:3], of_faces, fake_backbone(**FOUND), finder=finder_for(**choice), store=store)
+    assert [*zip(rows["path"], rows["face"].fillna(0), rows["status"], strict=True)] == found
+    assert rows["age"].notna().tolist() == (rows["status"] == "ok").tolist()
+
+
+def test_pictures_of_which_none_has_a_face_are_accounted_for(photos, of_faces):
+    rows = scored(
+        photos[photos["image_id"].isin(["1.png", "3.png"])], of_faces, fake_backbone(**FOUND), finder=finder_for()
+    )
+    assert rows["status"].tolist() == ["no_face", "unreadable"]
+    assert rows["left"].isna().all()
+
+
+def test_rows_of_faces_are_as_the_schema_says(photos, of_faces, tmp_path):
+    rows = scored(photos, of_faces, fake_backbone(**FOUND), finder=finder_for(faces="all"))
+    write(rows, tmp_path / "out.jsonl")
+    written = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert len(written) == 7
+    for line in written:
+        assert faults(json.loads(line)) == []
+    assert json.loads(written[1])["right"] == 150
+
+
+def test_mismatch_that_was_accepted_stands_in_every_row(photos, of_faces):
+    backbone = fake_backbone(**{**FOUND, "detector": "cnn"})
+    rows = scored(photos, of_faces, backbone, finder=finder_for())
+    assert set(rows["mismatch"]) == {"detector cnn, trained on hog"}
+    assert "mismatch" not in scored(photos, of_faces, fake_backbone(**FOUND), finder=finder_for())
+
+
+# ---- what is said of ages
+
+
+def test_age_whose_interval_is_wider_than_asked_is_not_given(images, bundle, tmp_path):
+    calibrated = replace(bundle, calibration={"age": Intervals(0.9, (0.0,), (1 / 3,), (60,))})
+    given = scored(images, calibrated, fake_backbone())
+    width = given["age_high"] - given["age_low"]
+    middle = width.median()
+    rows = scored(images, calibrated, fake_backbone(), abstain=middle)
+    wide = width > middle
+    assert 0 < wide.sum() < 5
+    assert (rows["age"].isna() == (wide | (rows["status"] != "ok"))).all()
+    assert rows.loc[wide, ["age", "age_low", "age_high"]].isna().all(axis=None)
+    assert rows.loc[wide, "reason"].str.fullmatch(r"no age: its interval is \d+ years wide").all()
+    rest = ["path", "status", "age_group", "age_group_proba", "gender"]
+    pd.testing.assert_frame_equal(rows[rest], given[rest])
+    pd.testing.assert_frame_equal(rows[~wide], given[~wide])
+
+
+def test_age_group_is_the_likeliest_by_the_ages_in_it():
+    proba = np.zeros((2, 101))
+    proba[0, [0, 1, 30, 31, 80]] = 0.15, 0.15, 0.2, 0.2, 0.3
+    proba[1, [13, 14]] = 0.51, 0.49
+    found = age_groups(AGE, proba)
+    assert found["age_group"].tolist() == ["Adult", "Adolescent"]
+    np.testing.assert_allclose(found["age_group_proba"], [0.4, 0.51])
+
+
+def test_group_of_a_regression_has_no_probability():
+    found = age_groups(AGE, np.array([13.9, 14.0, 250.0]))
+    assert found["age_group"].tolist() == ["Adolescent", "Teenager", "Senior"]
+    assert np.isnan(found["age_group_proba"]).all()
+
+
+def test_group_that_the_bundle_was_trained_on_is_its_own(images, bundle):
+    backbone = fake_backbone()
+    group = Task("age_group", "age", "class", ("young", "old"), (0, 40))
+    own = Net((), {"age_group": Layer(np.zeros((1, 12, 2), "f4"), np.float32([[0, 1]]), "softmax")})
+    both = replace(bundle, tasks=(*bundle.tasks, group), nets=(*bundle.nets, own))
+    rows = scored(images, both, backbone)
+    assert set(rows["age_group"].dropna()) == {"old"}
+    assert [*rows].count("age_group") == 1
+
+
+def test_rows_do_not_depend_on_where_a_run_is_begun(world, bundle):
+    frame = pd.concat([world.manifest.frame, world.test.frame], ignore_index=True)
+    together = scored(frame, bundle, fake_backbone())
+    for start in (UNIT, 2 * UNIT):
+        rest = scored(frame[start:], bundle, fake_backbone())
+        pd.testing.assert_frame_equal(rest, together[start:].reset_index(drop=True), check_exact=True)
+
+
+def test_every_row_has_the_hash_and_the_file_of_its_image(photos, of_faces):
+    scorer = Scorer(of_faces, fake_backbone(**FOUND), finder=finder_for(faces="all"))
+    (scores,) = score(photos, scorer)
+    for path, sha256 in zip(scores.files, scores.rows["sha256"], strict=True):
+        assert sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert scores.inputs == 4
+    assert scores.statuses == {"ok": 2, "no_face": 1, "unreadable": 1}
+    assert [*scores.rows] == [*scorer.columns]

@@ -18,7 +18,7 @@ from embedder.store import open_store
 from heads.bundle import Bundle, save_bundle
 from heads.net import HeadError, Layer, Net
 from tests.fakes import embedded, fake_backbone
-from tests.heads.score.scoring import ETHNICITY, OK, height_only, scored
+from tests.heads.score.scoring import ETHNICITY, FOUND, OK, Shown, height_only, scored
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -163,3 +163,19 @@ def test_scoring_a_folder_loads_neither_tensorflow_nor_keras(images, tmp_path):
     rows = pd.read_csv(tmp_path / "out.csv")
     assert rows["path"].tolist() == list_images(folder)[0]["image_id"].tolist()
     assert rows["height"].dropna().tolist() == [170] * len(OK)
+
+
+# ---- faces
+
+
+def test_bundle_finds_faces_as_those_it_was_trained_on_unless_they_are_crops(photos, of_faces):
+    paths, backbone = [*photos["path"]], fake_backbone(**FOUND)
+    with mock.patch("embedder.faces.finder.load_detector", return_value=Shown()) as load:
+        rows = of_faces.score(paths, backbone=backbone)
+        assert load.call_args.args == ("hog",)
+        assert rows["face"].tolist() == [1, 2, pd.NA, 1, 2, 3, pd.NA]
+        assert of_faces.score(paths, backbone=backbone, faces="largest")["face"].tolist() == [1, pd.NA, 1, pd.NA]
+        load.reset_mock()
+        crops = of_faces.score(paths, backbone=backbone, detector="none")
+        assert crops["face"].tolist() == [0, 0, 0, pd.NA]
+        load.assert_not_called()
