@@ -197,11 +197,14 @@ def print_ages(bundle: Bundle, backbone: Backbone, looked: Mapping[str, Looked],
     ages[CUT] = tell_ages(bundle, backbone, cut_out)
     for name, each in looked.items():
         told = pd.DataFrame({**ages, "found": tell_ages(bundle, backbone, each.crops)})
-        rows = told.sub(truth["age"], axis=0).abs().join(pd.concat(each.faces).drop(columns="found"))
-        sharp = rows[rows[BLUR] == 0]
-        parts = [("all", "", rows), *by_band(rows.drop(columns={*BANDS} - {BLUR})), *by_band(sharp.drop(columns=BLUR))]
+        errors = told.sub(truth["age"], axis=0).abs()
+        rows = errors.join(pd.concat(each.faces).drop(columns="found"))
+        blurred, faded = rows[BLUR] > 0, truth["soft"]
+        whole = rows[~blurred & ~faded]
+        parts = [("all", "", rows), ("blurred", "", rows[blurred]), ("edges faded", "", rows[faded & ~blurred])]
+        parts += [("neither", "", whole), *by_band(whole.drop(columns=BLUR))]
         table = {(trait, band): summarise(part) for trait, band, part in parts}
-        print(f"Mean absolute error of ages, {name}; bands but those of blur are of faces that are not blurred:\n")
+        print(f"Mean absolute error of ages, {name}; bands are of faces neither blurred nor faded:\n")
         print(as_markdown(pd.DataFrame(table).T.fillna("")))
 
 
