@@ -108,7 +108,7 @@ def look(folder: Path, truth: pd.DataFrame, setting: str, backbone: Backbone | N
         numbers = match(there[[*BOX]].to_numpy(float), np.array([face.box for face in found]).reshape(-1, 4))
         scale = spec.scale(*picture.shape[1::-1])
         sides = np.array([face.size for face in found])
-        qualities = np.array([measure(picture, face).score for face in found])
+        qualities = np.array([measure(picture, face).overall for face in found])
         right = np.isin(np.arange(len(found)), numbers)
         looked.boxes.append(pd.DataFrame({SIDE: sides, SEEN: scale * sides, QUALITY: qualities, "right": right}))
         seen = pd.Series(qualities, dtype=float).reindex(numbers).to_numpy()

@@ -239,7 +239,7 @@ def _with_quality(frame: pd.DataFrame, store: EmbeddingStore, backbones: Sequenc
     if table is None or QUALITY in frame:
         return frame
     found, rows = store.read(table.fingerprint, frame["sha256"], face=annotated_faces(store, table, frame))
-    scores = pd.Series(column(rows, "score"), index=found.index).reindex(frame.index)
+    scores = pd.Series(column(rows, "quality"), index=found.index).reindex(frame.index)
     return frame.assign(**{QUALITY: pd.cut(scores, [*QUALITIES.values()], right=False, labels=[*QUALITIES][1:])})
 
 

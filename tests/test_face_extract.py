@@ -597,6 +597,6 @@ def test_face_cut_by_the_border_is_a_row_that_says_so(tmp_path, store):
     _, rows = store.read_all(PRINT, report.images["sha256"])
     (face,) = as_frame(rows).to_dict("records")
     assert (face["left"], face["inside"]) == (-60, pytest.approx(0.5))
-    assert face["score"] < 0.1
+    assert face["quality"] < 0.1
     refused = run(tmp_path / "photos", store, [backbone("box")], finder(min_quality=0.2))
     assert refused.statuses == {"low_quality": 1}

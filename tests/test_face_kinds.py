@@ -127,7 +127,7 @@ def test_face_that_the_border_cuts_is_a_row_that_says_so(upright):
     cut = upright[0].loc["cut"]
     assert cut["left"] < 0
     assert 0.5 < cut["inside"] < 0.95
-    assert cut["score"] < upright[0].loc["plain", "score"]
+    assert cut["quality"] < upright[0].loc["plain", "quality"]
 
 
 @pytest.mark.parametrize(("kind", "degrees"), [("upside down", 180), ("on its side", 90)])

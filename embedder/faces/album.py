@@ -31,7 +31,7 @@ from embedder.store import EmbeddingStore, open_store
 THUMBNAIL, CROP = 400, 112  # pixels of the longer side: as wide as a page shows them, and as most backbones see a face
 QUALITY = {THUMBNAIL: 60, CROP: 75}  # of the JPEGs: 200 photographs with five faces each come to some 8 MB
 CROPPED = 40  # faces of a picture, the largest, that are cut out: pictures of crowds stay bounded
-_MEASURED = slice(COLUMNS.index("size"), COLUMNS.index("score"))
+_MEASURED = slice(COLUMNS.index("size"), COLUMNS.index("quality"))
 NOT_LARGEST = ("not_largest", "a larger face is wanted")
 
 

@@ -13,11 +13,11 @@ CHOICES = ("largest", "all")
 
 Traits = Mapping[str, NDArray[np.float32]]
 
-TRAITS = ("size", "confidence", "score")  # columns of a Faces table that can be asked for, in this order
+TRAITS = ("size", "confidence", "quality")  # columns of a Faces table that can be asked for, in this order
 _REFUSALS = {
     "size": ("face_too_small", "--min-face"),
     "confidence": ("low_confidence", "--min-confidence"),
-    "score": ("low_quality", "--min-quality"),
+    "quality": ("low_quality", "--min-quality"),
 }
 
 

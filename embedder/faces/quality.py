@@ -58,13 +58,13 @@ class Quality:
     roll: float | None = None
 
     @property
-    def score(self) -> float:
+    def overall(self) -> float:
         """The least worth by `WORTH`, 0 .. 1; without roll, which aligning undoes, and without angles not known."""
         return min(1.0, max(0.0, min(self._worth())[0]))
 
     @property
     def weakest(self) -> str:
-        """The name of the measure that decides the score."""
+        """The name of the measure that decides `overall`."""
         return min(self._worth())[1]
 
     def _worth(self) -> list[tuple[float, str]]:

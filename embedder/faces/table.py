@@ -20,7 +20,7 @@ from embedder.preprocess import DECODE
 from embedder.spec import FACES, UNALIGNED, WHOLE, EmbeddingSpec
 
 BOX = ("left", "top", "right", "bottom")
-MEASURES = ("size", "sharpness", "exposure", "contrast", "inside", "yaw", "pitch", "roll", "score")
+MEASURES = ("size", "sharpness", "exposure", "contrast", "inside", "yaw", "pitch", "roll", "quality")
 MEASURED_BY = "quality 1"  # another number whenever `embedder.faces.quality` measures the same face otherwise
 COLUMNS = (*BOX, "confidence", "turned", *MEASURES)
 
@@ -54,8 +54,9 @@ def table_spec(detector: DetectorSpec) -> EmbeddingSpec:
 
 def to_row(face: Face, quality: Quality) -> Rows:
     """One face as a row: COLUMNS, then x and y of each landmark."""
-    measured = [getattr(quality, name) or 0.0 for name in MEASURES]  # landmarks in one place tell of no pose
-    return np.array([*face.box, face.confidence, face.turned, *measured, *face.landmarks.ravel()], np.float32)
+    measured = [getattr(quality, name) or 0.0 for name in MEASURES[:-1]]  # landmarks in one place tell of no pose
+    numbers = [*face.box, face.confidence, face.turned, *measured, quality.overall]
+    return np.array([*numbers, *face.landmarks.ravel()], np.float32)
 
 
 def to_face(row: Rows) -> Face:

@@ -83,7 +83,7 @@ def _summary(pictures: pd.DataFrame, faces: pd.DataFrame) -> tuple[Headline, ...
         Headline("faces that are wanted", f"{len(wanted):,} of {len(faces):,}", _refused(faces), ""),
     ]
     if len(wanted):
-        size, quality = wanted["size"].median(), wanted["score"].median()
+        size, quality = wanted["size"].median(), wanted["quality"].median()
         ends = f"{wanted['size'].min():.0f} to {wanted['size'].max():.0f} px"
         lines.append(Headline("half of them are larger than", f"{size:.0f} px", ends, ""))
         ends = f"{wanted['score'].min():.2f} to {wanted['score'].max():.2f}"
@@ -108,7 +108,7 @@ def _found(pictures: pd.DataFrame, faces: pd.DataFrame) -> tuple[Block, ...]:
     statuses = Block("", tables=(Table("Pictures by status", ("status", "pictures"), tuple(rows)),))
     if faces.empty:
         return (statuses,)
-    size, quality = faces["size"].to_numpy(float), faces["score"].to_numpy(float)
+    size, quality = faces["size"].to_numpy(float), faces["quality"].to_numpy(float)
     wanted = (faces["refusal"] == "").to_numpy()
     low, high = np.floor(np.log2(max(size.min(), 1))), np.ceil(np.log2(max(size.max(), 2)) + 1e-9)
     doublings = 2.0 ** np.linspace(low, high, BINS + 1)
@@ -189,8 +189,8 @@ def _number(face: Any, width: int, unit: float) -> Label:
 def _crop(face: Any) -> Crop:
     facts = [(name, form.format(getattr(face, name)).replace("-0°", "0°")) for name, form in FACTS.items()]
     facts += [("turned", f"{face.turned:.0f}°")] if face.turned else []
-    weakest = face.weakest if face.score < 1 else ""
-    return Crop(str(face.face), f"{face.score:.2f}", tuple(facts), weakest, _uri(face.crop), face.why)
+    weakest = face.weakest if face.quality < 1 else ""
+    return Crop(str(face.face), f"{face.quality:.2f}", tuple(facts), weakest, _uri(face.crop), face.why)
 
 
 def _uri(jpeg: bytes) -> str:

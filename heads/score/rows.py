@@ -215,7 +215,7 @@ def _with_faces(images: pd.DataFrame, store: EmbeddingStore, finder: Finder) -> 
         return images.reindex(columns=[*images, "face", *_FACE_COLUMNS])
     found, rows = store.read_all(finder.spec.fingerprint, images["sha256"][ok])
     first = ~found["sha256"].duplicated().to_numpy()
-    faces = pd.concat([found, as_frame(rows).rename(columns={"score": "quality"})[[*_FACE_COLUMNS]]], axis=1)
+    faces = pd.concat([found, as_frame(rows)[[*_FACE_COLUMNS]]], axis=1)
     wanted = faces[finder.settings.choice.wanted(traits_of(rows), first)]
     each, rest = images[ok].merge(wanted, on="sha256", how="left"), images[~ok]
     together = pd.concat([each, rest.reindex(columns=each.columns)], ignore_index=True) if len(rest) else each

@@ -79,14 +79,14 @@ def test_smaller_face_is_the_wanted_one_where_the_largest_is_not_fit(tmp_path):
 def test_measure_that_decides_the_quality_is_named(tmp_path):
     path = draw_squares(tmp_path / "a.png", [(100, 100, 120)])  # one colour: no contrast in it
     faces = look(listed(path), square_finder()).faces
-    assert faces[["score", "weakest"]].iloc[0].tolist() == [0.0, "contrast"]
+    assert faces[["quality", "weakest"]].iloc[0].tolist() == [0.0, "contrast"]
 
 
 def test_known_pictures_are_not_looked_at_again(images, tmp_path):
     first = look(images, square_finder(), store=tmp_path / "store")
     again = look(images, square_finder(NoDetector()), store=tmp_path / "store", alignment="arcface, margin 20%")
     pd.testing.assert_frame_equal(first.pictures, again.pictures)
-    same = ["image", "face", "left", "bottom", "score", "refusal", "why"]
+    same = ["image", "face", "left", "bottom", "quality", "refusal", "why"]
     pd.testing.assert_frame_equal(first.faces[same], again.faces[same])
     assert first.faces["crop"].iloc[0] != again.faces["crop"].iloc[0]
 

@@ -14,7 +14,7 @@ pictures = st.lists(st.lists(st.tuples(*[st.floats(0, 10, width=32)] * 3), min_s
 
 
 def traits_of(faces):
-    """Give the columns that a choice goes by, of faces as (size, confidence, score), largest first."""
+    """Give the columns that a choice goes by, of faces as (size, confidence, quality), largest first."""
     ordered = sorted(faces, reverse=True)
     return dict(zip(TRAITS, np.array(ordered, np.float32).reshape(-1, 3).T, strict=True))
 

@@ -79,7 +79,7 @@ def test_without_landmarks_that_span_a_face_angles_are_none(landmarks):
     picture = np.full((50, 50, 3), 90, np.uint8)
     quality = measure(picture, chip_face(landmarks, (0, 0, 50, 50)))
     assert (quality.yaw, quality.pitch, quality.roll) == (None, None, None)
-    assert quality.score >= 0
+    assert quality.overall >= 0
 
 
 def test_blur_lowers_sharpness_step_by_step(chips):
@@ -142,18 +142,18 @@ def test_nothing_is_nan_whatever_the_box(box, width, height):
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     for landmarks in (NO_LANDMARKS, FRONTAL):
         quality = measure(picture, chip_face(landmarks, box))
-        values = [*dataclasses.asdict(quality).values(), quality.score]
+        values = [*dataclasses.asdict(quality).values(), quality.overall]
         assert all(value is None or math.isfinite(value) for value in values)
-        assert 0 <= quality.score <= 1
+        assert 0 <= quality.overall <= 1
 
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 5), (5, 5, 6, 6), (5.2, 5.2, 5.4, 5.4), (-9, -9, -1, -1), (8, 8, 2, 2)])
 def test_faces_of_a_pixel_or_none_are_worth_nothing(box):
-    assert measure(np.full((20, 20, 3), 90, np.uint8), chip_face(box=box)).score == 0
+    assert measure(np.full((20, 20, 3), 90, np.uint8), chip_face(box=box)).overall == 0
 
 
 def test_score_of_a_good_face_is_one():
-    assert GOOD.score == 1
+    assert GOOD.overall == 1
 
 
 @pytest.mark.parametrize(
@@ -171,23 +171,23 @@ def test_score_of_a_good_face_is_one():
     ],
 )
 def test_one_flaw_is_enough_for_a_score_of_zero(flaw):
-    assert dataclasses.replace(GOOD, **flaw).score == 0
+    assert dataclasses.replace(GOOD, **flaw).overall == 0
 
 
 def test_score_falls_on_a_straight_line_and_is_that_of_the_worst():
-    assert dataclasses.replace(GOOD, size=56.0).score == pytest.approx(0.5)
-    assert dataclasses.replace(GOOD, size=56.0, yaw=-51.25).score == pytest.approx(0.25)
+    assert dataclasses.replace(GOOD, size=56.0).overall == pytest.approx(0.5)
+    assert dataclasses.replace(GOOD, size=56.0, yaw=-51.25).overall == pytest.approx(0.25)
 
 
 def test_roll_and_unknown_angles_cost_nothing():
-    assert dataclasses.replace(GOOD, roll=180.0).score == 1
-    assert dataclasses.replace(GOOD, yaw=None, pitch=None, roll=None).score == 1
+    assert dataclasses.replace(GOOD, roll=180.0).overall == 1
+    assert dataclasses.replace(GOOD, yaw=None, pitch=None, roll=None).overall == 1
 
 
 def test_real_faces_score_high_and_blurred_or_dark_ones_low(chips):
-    scores = np.array([measure(chip, chip_face()).score for chip in chips])
-    blurred = np.array([measure(cv2.GaussianBlur(chip, (0, 0), 5), chip_face()).score for chip in chips])
-    dark = np.array([measure(chip // 25, chip_face()).score for chip in chips])
+    scores = np.array([measure(chip, chip_face()).overall for chip in chips])
+    blurred = np.array([measure(cv2.GaussianBlur(chip, (0, 0), 5), chip_face()).overall for chip in chips])
+    dark = np.array([measure(chip // 25, chip_face()).overall for chip in chips])
     assert np.median(scores) == 1
     assert max(blurred.max(), dark.max()) < 0.1
 

@@ -41,7 +41,7 @@ def face_of(image: int, face: int, box: tuple[float, float, float, float], **cha
     row = {"image": image, "face": face, "left": left, "top": top, "right": right, "bottom": bottom}
     row |= {"landmarks": places * (right - left, bottom - top) + (left, top)}
     row |= dict.fromkeys(FACTS, 0.5) | {"confidence": 1.25, "turned": 0.0, "size": right - left}
-    row |= {"score": 0.75, "weakest": "sharpness", "refusal": "", "why": "", "crop": jpeg(112, 112)}
+    row |= {"quality": 0.75, "weakest": "sharpness", "refusal": "", "why": "", "crop": jpeg(112, 112)}
     return row | changes
 
 
