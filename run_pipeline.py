@@ -60,12 +60,16 @@ _weights_option = click.option(
     "--weights", multiple=True, help="FILE or seeded:SEED in place of a backbone's own; NAME=FILE of several."
 )
 _max_failures_option = click.option(
-    "--max-failures", type=_COUNT, default=0, show_default=True, help="Exit with 1 if more images than this fail."
+    "--max-failures",
+    type=_COUNT,
+    default=0,
+    show_default=True,
+    help="Exit with 1 if more images fail; no face is no failure.",
 )
 
 
 def _face_options(faces: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options by which `extract` and `score` look for faces; `faces` is what --faces is unless it is given."""
+    """The options by which commands look for faces; `faces` is what --faces is where it is not given."""
     options = [
         click.option("--detector", help="Find faces first: hog, cnn, retinaface ... (`faces detectors` lists them)."),
         click.option(
@@ -75,9 +79,7 @@ def _face_options(faces: str) -> Callable[[Callable[..., None]], Callable[..., N
         click.option(
             "--faces",
             type=click.Choice(["largest", "all"]),
-            default=faces,
-            show_default=True,
-            help="Of those found in a picture.",
+            help=f"Of those found in a picture.  [default: {faces}]",
         ),
         click.option("--min-face", type=float, help="Only faces of so many pixels on a side."),
         click.option("--min-confidence", type=float, help="Only faces of which the detector is so sure."),
@@ -91,25 +93,19 @@ def _view(options: dict[str, Any]) -> dict[str, str]:
     return {name: str(options[name]) for name in ("crop", "margin", "detector") if options[name] is not None}
 
 
-def _finder_settings(options: dict[str, Any], detector: str | None) -> "FinderSettings | None":
+def _finder_settings(options: dict[str, Any], detector: str | None, faces: str) -> "FinderSettings | None":
     """Which faces to look for, from `_face_options`; None if no detector looks."""
-    if detector:
-        return _looking_for(options, detector)
-    idle = [f"--{name.replace('_', '-')}" for name in _LEAST if options[name] is not None]
-    if idle:
-        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
-    return None
-
-
-def _looking_for(options: dict[str, Any], detector: str) -> "FinderSettings":
-    """Which faces to look for with a detector."""
     from embedder.faces.choice import Choice
     from embedder.faces.detect import parse_detector
     from embedder.faces.finder import FinderSettings
 
-    return FinderSettings(
-        parse_detector(detector), Choice(options["faces"], **{name: options[name] for name in _LEAST})
-    )
+    given = {name: options[name] for name in ("faces", *_LEAST) if options[name] is not None}
+    if detector:
+        return FinderSettings(parse_detector(detector), Choice(**{"faces": faces, **given}))
+    if given:
+        idle = [f"--{name.replace('_', '-')}" for name in given]
+        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
+    return None
 
 
 class _InOrder(click.Group):
@@ -259,13 +255,14 @@ def extract(
     from embedder.extract import extract as run
     from embedder.faces.finder import load_finder
     from embedder.int8 import require_one_int8
+    from embedder.report import failed_among
     from embedder.store import open_store
 
     if log_json:
         _check_output(log_json)
     part = _shard(shard) if shard else None
     images, ignored = list_images(source)
-    settings = _finder_settings(options, options["detector"])
+    settings = _finder_settings(options, options["detector"], "largest")
     chosen = _backbones_asked_for(names, images, store_path, options)
     with contextlib.ExitStack() as stack:
         backbones = [stack.enter_context(load_backbone(name)) for name in chosen]
@@ -288,7 +285,7 @@ def extract(
     _print_extract(report, specs)
     if report.interrupted:
         _end_interrupted(f"what was done is in {store_path}, the same command goes on")
-    if len(report.failures) > max_failures:
+    if failed_among(report.statuses) > max_failures:
         sys.exit(EXIT_FAILURES)
 
 
@@ -808,6 +805,7 @@ def score(
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
     """
     from data.sources import list_sources
+    from embedder.report import failed_among
     from heads.bundle import load_bundle
     from heads.score.job import FileOutput, Pipe, fill, open_output
     from heads.score.outputs import Table
@@ -847,7 +845,7 @@ def score(
         say(f"{progress.rows:,} rows in {output}, {seconds:.1f} s, {(len(images) - done) / seconds:,.0f} images/s")
     if figures_path:
         _evaluate(Path(output), table, bundle, labels, figures_path)
-    if sum(progress.statuses.values()) - progress.statuses.get("ok", 0) > max_failures:
+    if failed_among(progress.statuses) > max_failures:
         sys.exit(EXIT_FAILURES)
 
 
@@ -896,7 +894,7 @@ def _scorer(stack: contextlib.ExitStack, bundle: "Bundle", options: dict[str, An
 
     view = {key: value for key, value in _view(options).items() if value != UNALIGNED}
     detector = options["detector"] or bundle.embedding.detector
-    settings = _finder_settings(options, None if detector == UNALIGNED else detector)
+    settings = _finder_settings(options, None if detector == UNALIGNED else detector, "all")
     accepted = {"view": view, "accept_mismatch": options["accept_mismatch"]}
     backbone = stack.enter_context(bundle.load_backbone(options["name"], **accepted))
     finder = stack.enter_context(load_finder(settings)) if settings else None
@@ -1004,7 +1002,7 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     from heads.report.page import render_page
 
     _check_output(output, (".html",))
-    settings = _looking_for(faces, faces["detector"] or DEFAULT)
+    settings = _finder_settings(faces, faces["detector"] or DEFAULT, "largest")
     listed = _listed(source)
     images = evenly(listed, limit)
     alignment = join_alignment(faces["crop"] or "chip", faces["margin"] or 0)

@@ -2,6 +2,7 @@
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,18 @@ from embedder.known import Hashes, Outcome
 
 NOT_REACHED = "not_reached"  # the status of an image that an interrupted run did not come to
 CHANGES = ("known", "new", "changed", "moved", "copy", "failed")  # what can be said of an image that was reached
+
+NO_FACE = ("no_face", "face_too_small", "low_confidence", "low_quality")  # what is said of images that can be read
+
+
+def failed_among(statuses: Mapping[str, int]) -> int:
+    """How many images failed; to have no face, or none that is wanted, is no failure.
+
+    Parameters
+    ----------
+    statuses : how many have each status.
+    """
+    return sum(n for status, n in statuses.items() if status not in ("ok", NOT_REACHED, *NO_FACE))
 
 
 class Record:

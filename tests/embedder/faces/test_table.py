@@ -43,7 +43,7 @@ def test_columns_hold_what_they_are_called(face, quality):
     rows = to_row(face, quality)[None]
     (named,) = as_frame(rows).to_dict("records")
     for name in COLUMNS[6:]:
-        expected = np.float32(getattr(quality, name) or 0)
+        expected = np.float32(getattr(quality, "overall" if name == "quality" else name) or 0)
         assert named[name] == column(rows, name)[0] == expected
     assert (named["left"], named["bottom"], named["confidence"]) == (face.box[0], face.box[3], face.confidence)
     assert {name: values[0] for name, values in traits_of(rows).items()} == {name: named[name] for name in TRAITS}
