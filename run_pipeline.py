@@ -51,7 +51,7 @@ _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=1)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge; settings after a colon: dense:loss=coral."
 _PEERS_HELP = " To compare with: svm, knn, searched:seconds=60, or an estimator such as sklearn.svm.LinearSVR."
 
-_LEAST = ("min_face", "min_confidence", "min_quality")  # options that refuse faces
+_CHOOSING = ("faces", "min_face", "min_confidence", "min_quality")  # options that choose among faces found
 _DEMO_TASKS = ("age", "gender", "ethnicity")
 
 EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
@@ -94,18 +94,23 @@ def _view(options: dict[str, Any]) -> dict[str, str]:
 
 
 def _finder_settings(options: dict[str, Any], detector: str | None, faces: str) -> "FinderSettings | None":
-    """Which faces to look for, from `_face_options`; None if no detector looks."""
+    """As `_looking_for`; None if no detector looks."""
+    if detector:
+        return _looking_for(options, detector, faces)
+    idle = [f"--{name.replace('_', '-')}" for name in _CHOOSING if options[name] is not None]
+    if idle:
+        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
+    return None
+
+
+def _looking_for(options: dict[str, Any], detector: str, faces: str) -> "FinderSettings":
+    """Which faces to look for with a detector, from `_face_options`; `faces` as there."""
     from embedder.faces.choice import Choice
     from embedder.faces.detect import parse_detector
     from embedder.faces.finder import FinderSettings
 
-    given = {name: options[name] for name in ("faces", *_LEAST) if options[name] is not None}
-    if detector:
-        return FinderSettings(parse_detector(detector), Choice(**{"faces": faces, **given}))
-    if given:
-        idle = [f"--{name.replace('_', '-')}" for name in given]
-        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
-    return None
+    given = {name: options[name] for name in _CHOOSING if options[name] is not None}
+    return FinderSettings(parse_detector(detector), Choice(**{"faces": faces, **given}))
 
 
 class _InOrder(click.Group):
@@ -1002,7 +1007,7 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     from heads.report.page import render_page
 
     _check_output(output, (".html",))
-    settings = _finder_settings(faces, faces["detector"] or DEFAULT, "largest")
+    settings = _looking_for(faces, faces["detector"] or DEFAULT, "largest")
     listed = _listed(source)
     images = evenly(listed, limit)
     alignment = join_alignment(faces["crop"] or "chip", faces["margin"] or 0)
