@@ -99,7 +99,7 @@ def _finder_settings(options: dict[str, Any], detector: str | None, faces: str) 
         return _looking_for(options, detector, faces)
     idle = [f"--{name.replace('_', '-')}" for name in _CHOOSING if options[name] is not None]
     if idle:
-        raise FaceprobeError(f"{' and '.join(idle)} choose among faces that are found: add --detector hog")
+        raise FaceprobeError(f"{' and '.join(idle)}: no faces are looked for to choose among: add --detector hog")
     return None
 
 
