@@ -5,6 +5,8 @@ the rest; here it is counted and committed, shard by shard. Beside one shard of 
 image are held.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import time
 from collections import deque
@@ -117,7 +119,7 @@ def extract_in_steps(
     committer = _Committer(store, specs)
     todo = job.recognise()
     on_progress(len(images) - len(todo))
-    pa.default_memory_pool().release_unused()  # what listing and recognising took: the networks want it now
+    _give_back_memory()  # what listing and recognising took: the networks want it now
     settled = {print_: each.settled for print_, each in held.items()}
     blocks = (engine or InProcess(backbones, finder=finder)).run(todo, settled, known)
     try:
@@ -291,6 +293,13 @@ def _to_write(embedded: Embedded, held: Held) -> Embedded:
     return Embedded(outcomes, embedded.vectors[[key in outcomes for key in ok]], embedded.seconds)
 
 
+def _give_back_memory() -> None:
+    """Return to the system what nobody uses any more: it counts for the peak of a long job as if it were used."""
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(AttributeError, OSError):  # glibc has this, others do it by themselves
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class _Committer:
     """What waits for the next commit.
 
@@ -347,6 +356,6 @@ class _Committer:
         if self._files:
             self._store.add_images(pd.DataFrame(self._files, columns=IMAGE_COLUMNS))
         self._files = []
-        pa.default_memory_pool().release_unused()  # Arrow keeps what a write took, the networks never see it
+        _give_back_memory()  # Arrow keeps what a write took, the networks never see it
         self._committed = time.monotonic()
         self.seconds += time.perf_counter() - started
