@@ -202,9 +202,10 @@ def print_ages(bundle: Bundle, backbone: Backbone, looked: Mapping[str, Looked],
         blurred, faded = rows[BLUR] > 0, truth["soft"]
         whole = rows[~blurred & ~faded]
         parts = [("all", "", rows), ("blurred", "", rows[blurred]), ("edges faded", "", rows[faded & ~blurred])]
-        parts += [("neither", "", whole), *by_band(whole.drop(columns=BLUR))]
+        parts += [("neither", "", whole), *by_band(whole.drop(columns=[BLUR, QUALITY]))]
+        parts += by_band(rows.drop(columns={*BANDS} - {QUALITY}))
         table = {(trait, band): summarise(part) for trait, band, part in parts}
-        print(f"Mean absolute error of ages, {name}; bands are of faces neither blurred nor faded:\n")
+        print(f"Mean absolute error of ages, {name}; bands but quality's are of faces neither blurred nor faded:\n")
         print(as_markdown(pd.DataFrame(table).T.fillna("")))
 
 
