@@ -39,7 +39,8 @@ lint: install
 
 # Faults at length: hundreds of crash points in the store, hundreds of killed jobs and commands.
 torture: install
-	FACEPROBE_TORTURE=20 $(BIN)/python -m pytest tests/test_store_faults.py tests/test_extract_jobs.py
+	FACEPROBE_TORTURE=20 $(BIN)/python -m pytest tests/test_store_faults.py tests/test_extract_jobs.py \
+	  tests/test_score_cli.py tests/heads/score/test_job.py
 
 benchmark: install
 	$(BIN)/python -m benchmarks.extract

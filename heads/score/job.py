@@ -112,6 +112,8 @@ class FileOutput:
 
     def __enter__(self) -> "FileOutput":
         if self.progress.finished:
+            if not self._table.streams:
+                self._parts.unlink(missing_ok=True)  # a kill may have left it
             return self
         try:
             self._file = _open_locked(self._parts)

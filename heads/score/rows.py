@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from data.images import printable
 from data.labels import AGE_GROUPS, DEFAULT_AGE_GROUPS
@@ -110,6 +111,7 @@ class Scorer:
         self._constant = {"mismatch": accepted} if accepted else {}
         self._constant["bundle"] = f"{bundle.id} {NOT_TRAINED}" if seeded else bundle.id
         self._constant["fingerprint"] = self._fingerprint
+        self._blas = ThreadpoolController()
         self.columns = self._columns()
         self.settings = {
             "bundle": bundle.id,
@@ -166,7 +168,8 @@ class Scorer:
     def _predict(self, vectors: NDArray[Any], units: NDArray[np.int64]) -> pd.DataFrame:
         """Predict vectors (n, *dim), those of each unit together."""
         parts = np.split(vectors, np.flatnonzero(np.diff(units)) + 1)
-        each = [self._bundle.outputs(part) for part in parts]
+        with self._blas.limit(limits=1):  # with more threads a sum's last bit may depend on the number of cores
+            each = [self._bundle.outputs(part) for part in parts]
         outputs = {name: np.concatenate([output[name] for output in each]) for name in each[0]}
         predicted = self._bundle.decode(outputs, self._tasks)
         if self._grouped:
