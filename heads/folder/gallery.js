@@ -2,6 +2,7 @@
 "use strict";
 const form = document.querySelector("form");
 const list = document.querySelector(".photos");
+const collator = new Intl.Collator(undefined, { numeric: true });
 const number = (text) => (text ? Number(text) : NaN);
 const photos = [...list.children].map((card) => {
   const marks = card.querySelectorAll("g");
@@ -26,7 +27,7 @@ function wanted(row, asked) {
 
 // By the least or the greatest value of the rows that are wanted; photographs without any come last.
 function ordered(found, sort) {
-  if (sort === "name") return [...found].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  if (sort === "name") return [...found].sort((a, b) => collator.compare(a.name, b.name));
   const [what, way] = sort.split(" ");
   if (!what) return found;
   const sign = way === "down" ? -1 : 1;
@@ -50,7 +51,7 @@ function show() {
   }
   list.append(...ordered(photos, asked.sort).map((photo) => photo.card));
   const shown = photos.filter((photo) => !photo.card.hidden).length;
-  form.querySelector("output").textContent = `${faces} faces in ${shown} of ${photos.length} photographs`;
+  form.querySelector("output").textContent = `${faces} ${faces === 1 ? "face" : "faces"} in ${shown} of ${photos.length}`;
 }
 
 let waiting = 0;

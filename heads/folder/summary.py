@@ -59,9 +59,13 @@ def folder_summary(
     warnings = [*cautions(rows)]
     if photographs["with a face"] < FEWEST:
         warnings.append(f"Fewer than {FEWEST} photographs with a face: too few to say how far the figures would move.")
-    subtitle = f"{photographs['all']:,} photographs, {faces:,} faces"
+    subtitle = f"{_count(photographs['all'], 'photograph')}, {_count(faces, 'face')}"
     report = Report(title, subtitle, tuple(_headlines(own)), tuple(warnings), tuple(sections))
     return render_page(report), table
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 def _headlines(own: dict[str, pd.DataFrame]) -> list[Headline]:
