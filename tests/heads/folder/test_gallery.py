@@ -176,19 +176,19 @@ QUESTIONS: dict[str, tuple[dict[str, str], list[str], str, int]] = {
     "youngest woman or man of 15": (
         {"sort": "age up", "from": "15"},
         ["b9.jpg", "b10.jpg"],
-        "2 faces in 2 of 4 photographs",
+        "2 faces in 2 of 4",
         3,
     ),
     "quality": (
         {"sort": "quality down"},
         ["b9.jpg", "b10.jpg", "x/c.png", "gone.jpg"],
-        "3 faces in 4 of 4 photographs",
+        "3 faces in 4 of 4",
         0,
     ),
     "surest": (
         {"sort": "interval up"},
         ["b9.jpg", "b10.jpg", "x/c.png", "gone.jpg"],
-        "3 faces in 4 of 4 photographs",
+        "3 faces in 4 of 4",
         0,
     ),
     "young men": ({"to": "15", "task0": "male"}, ["b10.jpg"], "1 face in 1 of 4", 4),
