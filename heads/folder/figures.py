@@ -83,12 +83,12 @@ def class_chances(rows: pd.DataFrame, task: str) -> tuple[list[str], Array]:
     """The classes of a task, and how likely each face is in each of them, (n, classes).
 
     Scores tell the likeliest class and its probability p. Of two classes the other one has 1 - p; of more, 1 - p is
-    dealt among the others as often as they are named.
+    dealt among the others as often as they are named. A class without a probability is sure.
     """
     named = sorted(rows[task].unique())
     classes = list(GENDERS) if task == "gender" else named if len(named) > 1 else [*named, _ANOTHER]
     own = (rows[task].to_numpy()[:, None] == np.array(classes, dtype=object)).astype(np.float64)
-    sure = rows[f"{task}_proba"].to_numpy(np.float64)[:, None]
+    sure = rows[f"{task}_proba"].fillna(1.0).to_numpy(np.float64)[:, None]
     others = (1 - own) * (own.sum(axis=0) + 1)
     return classes, own * sure + (1 - sure) * others / others.sum(axis=1, keepdims=True)
 

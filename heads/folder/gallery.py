@@ -84,7 +84,7 @@ def gallery(rows: pd.DataFrame, sources: Sequence[str] | pd.Series, *, title: st
         cards=cards,
         statuses=rows["status"].drop_duplicates().tolist(),
         tasks={task: _TITLES.get(task, task) for task in tasks},
-        classes={task: sorted(rows[task].dropna().unique()) for task in tasks},
+        classes={task: sorted({*rows[task].dropna()} - {""}) for task in tasks},
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
@@ -133,4 +133,6 @@ def _digits(value: float, places: int = 1) -> str:
 
 
 def _percent(share: float) -> str:
+    if math.isnan(share):
+        return ""
     return ">99%" if share > 0.995 else f"{share:.0%}"

@@ -117,7 +117,7 @@ def opened(source: str) -> Iterator[Picture]:
 
 def _found(row: Mapping[Any, Any], classes: Sequence[str]) -> Found:
     box = Box(*(_number(row, edge) for edge in Box._fields))
-    known = {task: row[task] for task in classes if isinstance(row[task], str)}
+    known = {task: row[task] for task in classes if isinstance(row[task], str) and row[task]}
     return Found(
         number=None if pd.isna(row["face"]) else int(row["face"]),
         status=str(row["status"]),

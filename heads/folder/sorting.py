@@ -97,7 +97,7 @@ def _groups(rows: pd.DataFrame, by: str, groups: AgeGroups) -> pd.Series:
     if by == "status":
         return status
     if by in rows:
-        own = rows[by].astype(object)
+        own = rows[by].astype(object).where(rows[by] != "")
     else:
         codes = pd.Series(groups.assign(rows["age"].to_numpy(float)), index=rows.index)
         own = codes.map(dict(enumerate(groups.names)))

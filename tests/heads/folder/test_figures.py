@@ -101,6 +101,11 @@ def test_of_more_classes_the_rest_is_dealt_as_often_as_they_are_named():
     assert chances.sum(axis=1) == pytest.approx(1)
 
 
+def test_class_without_a_probability_is_sure():
+    _, chances = class_chances(pd.DataFrame({"gender": ["male"], "gender_proba": [np.nan]}), "gender")
+    assert chances[0].tolist() == [1.0, 0.0]
+
+
 def test_only_class_that_was_named_leaves_room_for_another():
     classes, chances = class_chances(pd.DataFrame({"hat": ["no"], "hat_proba": [0.7]}), "hat")
     assert (classes, chances[0].tolist()) == (["no", "another"], pytest.approx([0.7, 0.3]))

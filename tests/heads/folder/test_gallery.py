@@ -120,6 +120,13 @@ def test_ethnicity_is_there_only_if_rows_have_it(photos):
     assert "asian <small>60%</small>" in page
 
 
+def test_class_that_is_empty_or_without_a_probability_is_shown_as_it_is(photos):
+    rows = table(row("b9.jpg", hat="cap", hat_proba=float("nan")), row("b10.jpg", hat="", hat_proba=0.5))
+    page = made(photos, rows)
+    assert "nan%" not in page
+    assert page.count("<option>") == 2  # cap, and female
+
+
 def test_untrained_weights_are_said_first(photos):
     page = Elements(made(photos, scored().assign(bundle="0123456789abcdef (random weights, not trained)")))
     assert [each.get("class") for each in page.all("p")].index("warning") < 3

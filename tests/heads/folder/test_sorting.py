@@ -118,7 +118,7 @@ def test_age_group_of_the_scores_goes_before_one_made_from_ages(tmp_path, photos
         ("../../etc", "_.._etc"),
         ("/", "_"),
         ("..", "_"),
-        ("", "_"),
+        ("", "not given"),
         ("a\nb", "a_nb"),
         ("x" * 300, "x" * 60),
         ('what: "this"?', "what_ _this__"),
