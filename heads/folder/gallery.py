@@ -19,7 +19,8 @@ from heads.folder.captions import Caption, Lines, captions, wordings
 from heads.folder.photographs import Box, Found, Photograph, cautions, class_columns, opened, photographs
 
 MOST = 1000  # photographs on a page,
-MOST_FACES = 100  # and rows of each: both bound the page
+MOST_FACES = 100  # rows of each,
+MOST_ROWS = 10_000  # and rows in all, beyond which no photograph follows: together they bound the page
 SIDE = 320  # pixels of a thumbnail's longer side
 THUMBNAIL_BYTES = 24_000  # 32 kB as text
 _QUALITIES = (76, 60, 40, 20, 5)  # of JPEG, until one is small enough
@@ -56,7 +57,7 @@ def gallery(rows: pd.DataFrame, sources: Sequence[str] | pd.Series, *, title: st
     ----------
     rows : of `heads.score`, a row per face or per photograph without one.
     sources : where each row's photograph is.
-    most : photographs shown, the first ones; the page says how many there are. A page of 1,000 has 15 to 35 MB.
+    most : photographs shown at most, the first ones; the page says of how many. 1,000 take 8 to 40 MB.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def gallery(rows: pd.DataFrame, sources: Sequence[str] | pd.Series, *, title: st
     import jinja2
 
     total = int(pd.Series(sources, dtype=object).nunique())
-    cards = [_card(photograph) for photograph, _ in zip(photographs(rows, sources), range(most), strict=False)]
+    cards = _cards(rows, sources, most)
     script = resources.files("heads.folder").joinpath("gallery.js").read_text("utf-8")
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(f"heads.{name}", ".") for name in ("folder", "report")]),
@@ -88,6 +89,17 @@ def gallery(rows: pd.DataFrame, sources: Sequence[str] | pd.Series, *, title: st
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _cards(rows: pd.DataFrame, sources: Sequence[str] | pd.Series, most: int) -> list[Card]:
+    cards: list[Card] = []
+    shown = 0
+    for photograph in photographs(rows, sources):
+        if len(cards) == most or shown >= MOST_ROWS:
+            break
+        cards.append(_card(photograph))
+        shown += len(cards[-1].rows)
+    return cards
 
 
 def _subtitle(rows: pd.DataFrame, photographs: int) -> str:

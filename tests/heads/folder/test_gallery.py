@@ -143,6 +143,11 @@ def test_page_says_how_many_photographs_it_shows_of_how_many(photos):
     assert "are shown" not in Elements(made(photos, most=4)).text
 
 
+def test_photographs_of_crowds_are_fewer(photos, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROWS", 3)
+    assert "The first 2 of 4 photographs are shown." in Elements(made(photos)).text
+
+
 def test_rows_of_a_crowd_are_cut(photos):
     rows = table(*(row("b9.jpg", number) for number in range(1, MOST_FACES + 8)))
     page = Elements(made(photos, rows))
