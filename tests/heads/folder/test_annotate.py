@@ -106,6 +106,16 @@ def test_names_that_come_to_the_same_place_are_drawn_once(tmp_path):
     assert found["outcome"].tolist() == [WRITTEN, FAILED]
 
 
+def test_real_face_is_boxed_and_the_rest_of_its_picture_is_as_it_was(tmp_path, utkface_dir):
+    original = min(utkface_dir.iterdir())
+    rows = table(row("face.jpg", left=50.0, top=50.0, right=150.0, bottom=150.0, gender=None))
+    annotate(rows, [str(original)], tmp_path / "out")
+    difference = np.abs(pixels(tmp_path / "out" / "face.jpg") - pixels(original)).max(axis=2)
+    assert difference[:, :45].mean() < 4
+    assert difference[50:150, 48:52].mean() > 40
+    assert difference[152:166, 60:140].max() > 100
+
+
 def test_photographs_own_folder_is_refused(tmp_path):
     picture(tmp_path / "in" / "a.jpg")
     rows = table(row("a.jpg"))

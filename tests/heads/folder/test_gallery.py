@@ -89,6 +89,12 @@ def test_chips_as_they_are_have_no_box(photos):
     assert "30 (24–36)" in page
 
 
+def test_real_faces_are_shown(utkface_dir):
+    names = sorted(path.name for path in utkface_dir.iterdir())[::3000]
+    page = gallery(table(*(row(name, 0, left=None) for name in names)), [str(utkface_dir / name) for name in names])
+    assert [image.size for image in thumbnails(page)] == [(200, 200)] * len(names)
+
+
 def test_nothing_is_fetched_and_only_its_own_script_may_run(photos):
     page = made(photos)
     found = Elements(page)
