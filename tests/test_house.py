@@ -23,6 +23,7 @@ HEADS_THAT_LOOK_OUTSIDE = {
     "bundle",
     "dataset",
     "export",
+    "folder",
     "nodes",
     "robustness",
     "score",
