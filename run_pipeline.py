@@ -51,6 +51,7 @@ _COUNT, _FOLDS = click.IntRange(min=0), click.IntRange(min=1)
 _HEADS_HELP = "dense, shared (one net for all tasks), linear, ridge; settings after a colon: dense:loss=coral."
 _PEERS_HELP = " To compare with: svm, knn, searched:seconds=60, or an estimator such as sklearn.svm.LinearSVR."
 
+_FOR_PEOPLE = ("summary", "gallery", "annotate", "sort_into")  # options of `score` that make something of its rows
 _CHOOSING = ("faces", "min_face", "min_confidence", "min_quality")  # options that choose among faces found
 _DEMO_TASKS = ("age", "gender", "ethnicity")
 
@@ -771,6 +772,18 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option(
     "--evaluate", "figures_path", type=_PATH, help="A .csv for figures, where a manifest or names tell labels."
 )
+@click.option("--summary", type=_PATH, help="An .html page of the folder as a whole; its figures in a .csv beside it.")
+@click.option("--gallery", type=_PATH, help="An .html page of the photographs with their faces and ages.")
+@click.option("--annotate", type=_PATH, help="A folder for copies of the photographs with boxes and ages drawn.")
+@click.option("--sort-into", type=_PATH, help="A folder for the photographs, sorted into a folder for each group.")
+@click.option("--by", default="age_group", show_default=True, help="What --sort-into sorts by: gender, status ...")
+@click.option(
+    "--how",
+    type=click.Choice(["copy", "hardlink", "symlink"]),
+    default="copy",
+    show_default=True,
+    help="What --sort-into does with photographs.",
+)
 @_max_failures_option
 def score(
     sources: tuple[str, ...],
@@ -805,6 +818,8 @@ def score(
       faceprobe score photos/ --bundle bundle --detector retinaface --accept-mismatch -o scores.csv
       faceprobe score photos/ --bundle bundle --ethnicity -o scores.parquet
       faceprobe score labelled.csv --bundle bundle -o scores.csv --evaluate figures.csv
+      faceprobe score photos/ --bundle bundle -o scores.csv --summary folder.html --gallery gallery.html
+      faceprobe score photos/ --bundle bundle -o scores.csv --annotate drawn --sort-into albums --by age_group
 
     \b
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
@@ -816,6 +831,7 @@ def score(
     from heads.score.outputs import Table
 
     table_format = _table_format(output, form)
+    _check_for_people(output, options)
     images, ignored = list_sources(sources)
     labels = _labels(sources, images, figures_path, output) if figures_path else None
     bundle = load_bundle(bundle_path)
@@ -850,6 +866,8 @@ def score(
         say(f"{progress.rows:,} rows in {output}, {seconds:.1f} s, {(len(images) - done) / seconds:,.0f} images/s")
     if figures_path:
         _evaluate(Path(output), table, bundle, labels, figures_path)
+    if any(options[name] for name in _FOR_PEOPLE):
+        _make_for_people(Path(output), table, images, [Path(source) for source in sources], options)
     if failed_among(progress.statuses) > max_failures:
         sys.exit(EXIT_FAILURES)
 
@@ -876,6 +894,60 @@ def _evaluate(output: Path, table: "Table", bundle: "Bundle", labels: Any, figur
     if found.left_out:
         click.echo(f"{_count(found.left_out, 'labelled image')} without a score")
     click.echo(f"[low, high]: 95% interval over resampled images; all figures, by group, are in {figures_path}")
+
+
+def _check_for_people(output: str, options: dict[str, Any]) -> None:
+    """Refuse before the work what could not be made of its scores."""
+    asked = [f"--{name.replace('_', '-')}" for name in _FOR_PEOPLE if options[name]]
+    if asked and output == "-":
+        raise FaceprobeError(f"{' and '.join(asked)} read the scores again: give -o a file")
+    for name in ("summary", "gallery"):
+        if options[name]:
+            _check_output(options[name], (".html",))
+
+
+def _make_for_people(
+    output: Path, table: "Table", images: "pd.DataFrame", scanned: list[Path], options: dict[str, Any]
+) -> None:
+    """Make pages, annotated copies and albums of finished scores."""
+    import pandas as pd
+
+    from data.files import PRIVATE, write_text
+    from data.images import printable
+    from heads.folder.annotate import annotate
+    from heads.folder.gallery import gallery
+    from heads.folder.sorting import sort_into
+    from heads.folder.summary import folder_summary
+    from heads.score.outputs import read_table
+
+    rows = pd.concat(read_table(output, table), ignore_index=True)
+    sources = rows["path"].map(dict(zip(map(printable, images["image_id"]), images["path"], strict=True)))
+    folders = [folder for folder in scanned if folder.is_dir()]
+    if summary := options["summary"]:
+        page, figures = folder_summary(rows)
+        write_text(summary, page, mode=PRIVATE)
+        _write_csv(figures, summary.with_suffix(".csv"))
+        click.echo(f"the folder as a whole in {summary}, figures in {summary.with_suffix('.csv')}")
+    if page_path := options["gallery"]:
+        write_text(page_path, gallery(rows, sources), mode=PRIVATE)
+        click.echo(f"photographs with their faces in {page_path}")
+    if drawn := options["annotate"]:
+        with _progress("drawing", "img", total=sources.nunique()) as on_progress:
+            found = annotate(rows, sources, drawn, scanned=folders, on_progress=on_progress)
+        _print_copies(drawn, found)
+    if albums := options["sort_into"]:
+        chosen: dict[str, Any] = {"by": options["by"], "how": options["how"]}
+        with _progress("sorting", "img", total=sources.nunique()) as on_progress:
+            found = sort_into(rows, sources, albums, scanned=folders, on_progress=on_progress, **chosen)
+        _print_copies(albums, found)
+
+
+def _print_copies(folder: Path, found: "pd.DataFrame") -> None:
+    from heads.folder.places import FAILED
+
+    click.echo(f"{folder}: " + ", ".join(f"{n:,} {outcome}" for outcome, n in found["outcome"].value_counts().items()))
+    for path, reason in found.loc[found["outcome"] == FAILED, ["path", "reason"]].head(5).itertuples(index=False):
+        click.echo(f"  {path}: {reason}")
 
 
 def _table_format(output: str, form: str | None) -> str:
