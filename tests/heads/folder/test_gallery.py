@@ -133,6 +133,12 @@ def test_class_that_is_empty_or_without_a_probability_is_shown_as_it_is(photos):
     assert page.count("<option>") == 2  # cap, and female
 
 
+def test_face_without_one_class_is_filtered_by_its_others(photos):
+    page = made(photos, table(row("b9.jpg", gender=None, hat="cap", hat_proba=0.9)))
+    (item,) = [each for each in Elements(page).all("li") if "data-status" in each]
+    assert {name: text for name, text in item.items() if "task" in name} == {"data-task1": "cap"}
+
+
 def test_untrained_weights_are_said_first(photos):
     page = Elements(made(photos, scored().assign(bundle="0123456789abcdef (random weights, not trained)")))
     assert [each.get("class") for each in page.all("p")].index("warning") < 3
