@@ -55,7 +55,7 @@ def thumbnails(page: str) -> list[Image.Image]:
 
 def test_every_photograph_has_a_card_with_all_that_is_known_of_it(photos):
     page = Elements(made(photos, title="Summer"))
-    assert [each["data-name"] for each in page.all("li") if each.get("class") == "photo"] == [
+    assert [each["data-name"] for each in page.all("li") if each.get("class") == "card"] == [
         *("b10.jpg", "b9.jpg", "x/c.png", "gone.jpg")
     ]
     text = " ".join(page.text.split())
@@ -151,7 +151,7 @@ def test_untrained_weights_are_said_first(photos):
 def test_page_says_how_many_photographs_it_shows_of_how_many(photos):
     page = Elements(made(photos, most=2))
     assert "The first 2 of 4 photographs are shown." in page.text
-    assert len([each for each in page.all("li") if each.get("class") == "photo"]) == 2
+    assert len([each for each in page.all("li") if each.get("class") == "card"]) == 2
     assert "are shown" not in Elements(made(photos, most=4)).text
 
 
