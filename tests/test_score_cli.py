@@ -245,3 +245,34 @@ def test_reader_that_goes_away_ends_the_run_without_a_traceback(place):
     said = process.stderr.read()
     assert process.wait(60) == 1
     assert said == ""
+
+
+def test_pages_copies_and_albums_are_made_of_finished_scores(place, tmp_path):
+    asked = {"summary": "folder.html", "gallery": "gallery.html", "annotate": "drawn", "sort-into": "albums"}
+    words = [word for name, where in asked.items() for word in (f"--{name}", tmp_path / where)]
+    done = finish(start(score(place, place / "faces", "-o", tmp_path / "scores.csv", *words, "--by", "gender")))
+    assert done.code == 0, done.err
+    rows = pd.read_csv(tmp_path / "scores.csv")
+    figures = pd.read_csv(tmp_path / "folder.csv")
+    assert figures.loc[figures["figure"] == "photographs", "n"].max() == len(rows) == 301
+    gallery = (tmp_path / "gallery.html").read_text("utf-8")
+    assert all(f'data-name="{name}"' in gallery for name in rows["path"])
+    assert len([*(tmp_path / "drawn").iterdir()]) == 300
+    albums = {folder.name: len([*folder.iterdir()]) for folder in (tmp_path / "albums").iterdir()}
+    assert albums == {**rows["gender"].value_counts().to_dict(), "unreadable": 1}
+    assert "drawn: 300 written, 1 failed" in done.out
+    again = finish(start(score(place, place / "faces", "-o", tmp_path / "scores.csv", *words, "--by", "gender")))
+    assert "albums: 301 there already" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-o", "-", "--gallery", "page.html"), "--gallery read the scores again: give -o a file"),
+        (("-o", "scores.csv", "--summary", "page.txt"), "expected a name ending in .html; found page.txt"),
+    ],
+)
+def test_page_that_cannot_be_made_is_refused_before_the_work(place, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    done = finish(start(score(place, place / "faces", *words)))
+    assert (done.code, said in done.err, [*tmp_path.iterdir()]) == (2, True, [])
