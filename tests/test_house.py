@@ -174,3 +174,14 @@ def test_every_test_that_a_promise_names_exists():
     assert len(named) > 30
     missing = [name for path, name in named if f"\ndef {name}(" not in (ROOT / path).read_text("utf-8")]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_of_a_page_lead_to_files_of_the_repository(page):
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository to ask which files are in it")
+    asked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = {ROOT / name for name in asked.stdout.splitlines()}
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+    local = {(page.parent / target).resolve() for target in targets if "://" not in target}
+    assert local <= tracked
