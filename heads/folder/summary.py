@@ -14,8 +14,8 @@ from heads.statistics import FEWEST, LEVEL
 
 _HOW = (
     "A face counts in every group by its probability: that of the group it is called, and the rest as its interval of "
-    f"ages deals it; classes by their calibrated probability. The {LEVEL:.0%} intervals say how far a figure would move "
-    "if other photographs of this kind had been taken (whole photographs are drawn again) and if each face were of "
+    f"ages deals it; classes by their calibrated probability. The {LEVEL:.0%} intervals say how far a figure moves "
+    "if other photographs of this kind are taken (whole photographs are drawn again) and if each face is of "
     "another age or class, as its own uncertainty allows."
 )
 _CANNOT = (
