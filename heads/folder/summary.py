@@ -23,7 +23,7 @@ _CANNOT = (
     "with it. Heads also lean towards the mix they learned from: a folder of one age or of one gender alone comes out "
     "mixed. What they err by group of people is in the model card and the report of the bundle.",
     "Who is not in the photographs, and faces that were not found: small, turned, covered or dark ones are missed more "
-    "often, and children's more often than adults'.",
+    "often.",
     "How many people there are: somebody in five photographs counts five times.",
     "What somebody's age or gender is: age is how old a face looks, gender how people perceive it.",
     "Anything of a single person: this page is about the folder as a whole.",
