@@ -69,7 +69,7 @@ def age_chances(rows: pd.DataFrame, groups: AgeGroups) -> Array:
 
     Where scores name one of these groups with its probability, that is taken, for it is the head's own. All else is
     dealt by a normal distribution about the age, so wide that its interval holds what it promises; an age without an
-    interval is sure. Measured on 2,883 held-out faces of UTKFace: with the probability, a group's share errs by 0.8 points
+    interval is sure. Measured on 2,883 held-out faces of UTKFace: with the probability, a share errs by 0.8 points
     on average, without by 1.4.
     """
     dealt = _normal_chances(rows, groups)
