@@ -13,17 +13,17 @@ from heads.report.page import render_page
 from heads.statistics import FEWEST, LEVEL
 
 _HOW = (
-    "A face counts in every group by its probability: its age spread over its interval as a normal distribution, its "
-    f"class by the calibrated probability. The {LEVEL:.0%} intervals say how far a figure would move if other "
-    "photographs of this kind had been taken (whole photographs are drawn again) and if each face were of another age "
-    "or class, as its own uncertainty allows."
+    "A face counts in every group by its probability: that of the group it is called, and the rest as its interval of "
+    f"ages deals it; classes by their calibrated probability. The {LEVEL:.0%} intervals say how far a figure moves "
+    "if other photographs of this kind are taken (whole photographs are drawn again) and if each face is of "
+    "another age or class, as its own uncertainty allows."
 )
 _CANNOT = (
     "Errors that all faces share: heads that make everyone of some kind look older shift the figure, and its interval "
-    "with it. Heads also lean towards the ages they learned from. What they err by group of people is in the model "
-    "card and the report of the bundle.",
+    "with it. Heads also lean towards the mix they learned from: a folder of one age or of one gender alone comes out "
+    "mixed. What they err by group of people is in the model card and the report of the bundle.",
     "Who is not in the photographs, and faces that were not found: small, turned, covered or dark ones are missed more "
-    "often, and children's more often than adults'.",
+    "often.",
     "How many people there are: somebody in five photographs counts five times.",
     "What somebody's age or gender is: age is how old a face looks, gender how people perceive it.",
     "Anything of a single person: this page is about the folder as a whole.",

@@ -63,19 +63,19 @@ def test_chances_of_an_age_are_those_of_the_normal_distribution_that_its_interva
     assert (found >= 0).all()
     drawn = np.random.default_rng(0).standard_normal(20_000)
     for chances, (age, half) in zip(found, ages, strict=True):
-        groups = np.maximum(TEN.assign(age + drawn * half / 1.6448536), 0)
+        groups = np.maximum(TEN.assign(age + 0.5 + drawn * half / 1.6448536), 0)
         assert chances == pytest.approx(np.bincount(groups, minlength=10) / len(drawn), abs=0.015)
 
 
 def test_nine_of_ten_chances_lie_in_the_interval():
     groups = AgeGroups(("below", "in", "above"), (0, 24, 36))
-    rows = pd.DataFrame({"age": [30.0], "age_low": [24.0], "age_high": [36.0]})
+    rows = pd.DataFrame({"age": [29.5], "age_low": [23.5], "age_high": [35.5]})
     assert age_chances(rows, groups)[0] == pytest.approx([0.05, 0.9, 0.05])
 
 
 def test_interval_that_the_range_of_ages_cuts_counts_by_its_whole_side():
     groups = AgeGroups(("up to 9", "above"), (0, 10))
-    cut = pd.DataFrame({"age": [2.0], "age_low": [0.0], "age_high": [10.0]})
+    cut = pd.DataFrame({"age": [2.0], "age_low": [0.0], "age_high": [9.5]})
     assert age_chances(cut, groups)[0] == pytest.approx([0.95, 0.05])
 
 
@@ -84,6 +84,24 @@ def test_age_without_an_interval_is_in_its_group_alone(columns):
     rows = pd.DataFrame({"age": [35.0, 34.9], **columns})
     assert (age_chances(rows, TEN).argmax(axis=1) == TEN.assign(rows["age"])).all()
     assert set(age_chances(rows, TEN).ravel()) == {0.0, 1.0}
+
+
+def test_named_age_group_has_its_probability_and_the_others_the_rest_by_the_interval():
+    rows = pd.DataFrame({"age": [30.0, 30.0], "age_low": [24.0, 24.0], "age_high": [36.0, 36.0]})
+    by_interval = age_chances(rows, TEN)
+    found = age_chances(rows.assign(age_group=["Young Adult", "Adult"], age_group_proba=[0.4, np.nan]), TEN)
+    young = TEN.names.index("Young Adult")
+    assert found[0, young] == pytest.approx(0.4)
+    rest = np.delete(by_interval[0], young)
+    assert np.delete(found[0], young) == pytest.approx(0.6 * rest / rest.sum(), abs=1e-6)
+    assert found[1] == pytest.approx(by_interval[1], abs=1e-6)
+
+
+def test_age_groups_of_other_names_are_dealt_by_the_interval():
+    rows = pd.DataFrame({"age": [30.0], "age_low": [24.0], "age_high": [36.0]})
+    named = rows.assign(age_group="Adult", age_group_proba=0.9)
+    five = AGE_GROUPS["five"]
+    assert age_chances(named, five) == pytest.approx(age_chances(rows, five), abs=1e-6)
 
 
 def test_of_two_classes_the_other_has_the_rest():
