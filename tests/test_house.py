@@ -176,7 +176,10 @@ def test_every_test_that_a_promise_names_exists():
     assert missing == []
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_a_page_lead_to_files_of_the_repository(page):
     if not (ROOT / ".git").exists():
         pytest.skip("no repository to ask which files are in it")

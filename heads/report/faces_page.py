@@ -52,7 +52,7 @@ def faces_report(
     pictures : DataFrame with a row per picture: image_id, status, reason, width and height in pixels, thumbnail (bytes
         of a JPEG, b"" for none).
     faces : DataFrame with a row per face: image (a row of `pictures`), face (its number), left, top, right, bottom and
-        landmarks ((k, 2) ndarrays) in pixels of the picture, confidence, turned, the measures in FACTS, score (its
+        landmarks ((k, 2) ndarrays) in pixels of the picture, confidence, turned, the measures in FACTS, quality (its
         quality), weakest (the measure that decides it), refusal and why ("" for wanted ones), crop (bytes of a JPEG,
         b"" for none).
     source : where the pictures are from.
@@ -86,7 +86,7 @@ def _summary(pictures: pd.DataFrame, faces: pd.DataFrame) -> tuple[Headline, ...
         size, quality = wanted["size"].median(), wanted["quality"].median()
         ends = f"{wanted['size'].min():.0f} to {wanted['size'].max():.0f} px"
         lines.append(Headline("half of them are larger than", f"{size:.0f} px", ends, ""))
-        ends = f"{wanted['score'].min():.2f} to {wanted['score'].max():.2f}"
+        ends = f"{wanted['quality'].min():.2f} to {wanted['quality'].max():.2f}"
         lines.append(Headline("half of them have a quality above", f"{quality:.2f}", ends, ""))
     return tuple(lines)
 

@@ -181,7 +181,7 @@ def test_small_pictures_are_not_blown_up(photos):
 
 # ---- in a browser
 
-SHOWN = '[...document.querySelectorAll(".photo:not([hidden])")].map(each => each.dataset.name)'
+SHOWN = '[...document.querySelectorAll(".card:not([hidden])")].map(each => each.dataset.name)'
 ASK = """(() => {
   const form = document.querySelector("form"), said = {};
   const ask = (name, fields) => {

@@ -109,7 +109,7 @@ def test_face_has_its_figures_and_the_deciding_one_is_marked():
     assert [name for name, _ in facts] == [*FACTS]
     assert dict(facts) | {"size": "1000 px", "confidence": "1.25", "inside": "50%", "exposure": "0.50"} == dict(facts)
     assert re.findall(r'<div class="weakest"><dt>(\w+)', text) == ["sharpness"] * 2
-    best = articles(page_of(["ok"], [face_of(0, 1, (0, 0, 90, 90), score=1.0)]))[0]
+    best = articles(page_of(["ok"], [face_of(0, 1, (0, 0, 90, 90), quality=1.0)]))[0]
     assert "weakest" not in best
     assert "<dt>turned</dt><dd>90°</dd>" in articles(page_of())[2]
 
