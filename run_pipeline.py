@@ -257,12 +257,12 @@ def extract(
     """
     from data.manifest import list_images
     from embedder.backbone import load_backbone, usable_cores
-    from embedder.engine import Workers
     from embedder.extract import extract as run
     from embedder.faces.finder import load_finder
     from embedder.int8 import require_one_int8
     from embedder.report import failed_among
     from embedder.store import open_store
+    from embedder.workers import Workers
 
     if log_json:
         _check_output(log_json)
@@ -964,9 +964,9 @@ def _table_format(output: str, form: str | None) -> str:
 def _scorer(stack: contextlib.ExitStack, bundle: "Bundle", options: dict[str, Any]) -> "tuple[Scorer, Engine | None]":
     """Start what `score` needs."""
     from embedder.backbone import usable_cores
-    from embedder.engine import Workers
     from embedder.faces.finder import load_finder
     from embedder.spec import UNALIGNED
+    from embedder.workers import Workers
     from heads.score.rows import Asked, Scorer
 
     view = {key: value for key, value in _view(options).items() if value != UNALIGNED}
@@ -1070,11 +1070,11 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     from data.files import PRIVATE, write_text
     from data.images import printable
     from embedder.backbone import usable_cores
-    from embedder.engine import Workers
     from embedder.faces.album import evenly, look
     from embedder.faces.detect import DEFAULT, DETECTORS
     from embedder.faces.finder import load_finder
     from embedder.spec import join_alignment
+    from embedder.workers import Workers
     from heads.report.faces_page import faces_report
     from heads.report.page import render_page
 

@@ -19,12 +19,12 @@ from data.manifest import list_images
 from embedder import engine as engine_module
 from embedder import extract as extract_module
 from embedder.backbone import load_backbone
-from embedder.engine import Workers
 from embedder.extract import extract, is_in_shard
 from embedder.store import EmbeddingStore, open_store
 from embedder.upkeep.forget import forget
 from embedder.upkeep.gc import gc
 from embedder.upkeep.verify import verify
+from embedder.workers import Workers
 from tests.cli import command, faceprobe, finish, start
 from tests.fakes import write_mean_colour_onnx
 from tests.stores import content

@@ -19,7 +19,6 @@ from data.manifest import list_images
 from embedder import engine as engine_module
 from embedder import extract as extract_module
 from embedder.backbone import load_backbone
-from embedder.engine import CRASHED, Workers
 from embedder.extract import extract
 from embedder.faces.choice import Choice
 from embedder.faces.detect import parse_detector
@@ -29,6 +28,7 @@ from embedder.faces.table import table_spec
 from embedder.store import EmbeddingStore, open_store
 from embedder.upkeep.gc import gc
 from embedder.upkeep.verify import verify
+from embedder.workers import CRASHED, Workers
 from tests.cli import ROOT
 from tests.fakes import Squares, picture_of, write_mean_colour_onnx
 from tests.stores import content

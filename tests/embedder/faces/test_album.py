@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from embedder.engine import Workers
 from embedder.extract import extract
 from embedder.faces import album
 from embedder.faces.album import CROP, THUMBNAIL, evenly, look
@@ -16,6 +15,7 @@ from embedder.faces.detect import parse_detector
 from embedder.faces.finder import FinderSettings, load_finder
 from embedder.faces.templates import AlignmentError
 from embedder.store import open_store
+from embedder.workers import Workers
 from tests.embedder.faces.squares import NoDetector, draw_squares, square_finder
 
 TWO = [(20, 30, 60), (150, 60, 120)]
