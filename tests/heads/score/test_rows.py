@@ -266,9 +266,9 @@ def test_rows_of_faces_are_as_the_schema_says(photos, of_faces, tmp_path):
 
 
 def test_mismatch_that_was_accepted_stands_in_every_row(photos, of_faces):
-    backbone = fake_backbone(**{**FOUND, "detector": "cnn"})
+    backbone = fake_backbone(**{**FOUND, "alignment": "box, margin 20%"})
     rows = scored(photos, of_faces, backbone, finder=finder_for())
-    assert set(rows["mismatch"]) == {"detector cnn, trained on hog"}
+    assert set(rows["mismatch"]) == {"alignment box, margin 20%, trained on box"}
     assert "mismatch" not in scored(photos, of_faces, fake_backbone(**FOUND), finder=finder_for())
 
 
