@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import shlex
@@ -388,6 +389,7 @@ def _end_interrupted(said: str) -> NoReturn:
     """End after Ctrl-C, at once: a thread may hang on a drive that is gone."""
     click.echo(f"interrupted; {said}", err=True)
     sys.stdout.flush()
+    gc.collect()  # semaphores of worker processes, which their tracker would complain of
     os._exit(EXIT_INTERRUPTED)
 
 
@@ -1379,9 +1381,9 @@ def store_gc(store_path: Place, older_than: float, dry_run: bool) -> None:
       faceprobe store gc store --older-than 0
     """
     from embedder.store import open_store
-    from embedder.upkeep.gc import gc
+    from embedder.upkeep.gc import gc as run
 
-    done = gc(open_store(store_path), older_than=older_than * 60, dry_run=dry_run)
+    done = run(open_store(store_path), older_than=older_than * 60, dry_run=dry_run)
     for name in done.removed:
         click.echo(f"  {name}")
     verb = "would remove" if dry_run else "removed"

@@ -72,9 +72,10 @@ def job(place: Path, photos: Path, store: Path, workers: int | None, faces: str 
     """Two backbones, blocks of two and shards of five, so that there is much to interrupt."""
     name = f"{place / 'mean.onnx'},channel_order=RGB,normalization=raw,detector=hog:400"
     small = mock.patch.multiple(engine_module, PHOTOS_PER_CORE=2, usable_cores=lambda: 1)
-    squares = mock.patch.object(dlib_module, "Hog", Squares)  # a forked process has lost it
+    squares = mock.patch.object(dlib_module, "Hog", Squares)  # a forked process has lost it,
+    site = mock.patch.dict(os.environ, PYTHONPATH=f"{place / 'site'}{os.pathsep}{ROOT}")  # and this as well
     settings = FinderSettings(parse_detector("hog:400"), Choice(faces))
-    with small, squares, mock.patch.object(extract_module, "SHARD_ROWS", 5):
+    with small, squares, site, mock.patch.object(extract_module, "SHARD_ROWS", 5):
         backbones = [load_backbone(name), load_backbone(f"{name},crop=box")]
         finder = load_finder(settings)
         engine = Workers(backbones, workers, finder=finder) if workers else None
