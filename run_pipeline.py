@@ -1598,10 +1598,19 @@ def main() -> None:
         sys.exit(EXIT_USER)
     except OSError as error:
         click.echo(f"faceprobe: {error.filename or 'cannot write'}: {error.strerror or error}", err=True)
+        _forget_output()
         sys.exit(EXIT_USER)
     except (KeyboardInterrupt, click.Abort):
         click.echo("faceprobe: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _forget_output() -> None:
+    """Keep what could not be written from being tried again as Python ends, which would say so and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -463,7 +463,9 @@ def test_reader_that_leaves_early_is_no_error_and_costs_no_work(world, tmp_path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_output_that_cannot_be_written_is_one_message():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_message(monkeypatch, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "w") as full:
         done = finish(start(command("--version"), stdout=full))
     assert (done.code, done.err) == (2, "faceprobe: cannot write: No space left on device\n")
