@@ -70,14 +70,17 @@ _max_failures_option = click.option(
 )
 
 
+_view_options = (
+    click.option("--detector", help="What finds the faces: hog, cnn, retinaface ... (`faces detectors` lists them)."),
+    click.option("--crop", help="Template for faces: chip, arcface, eyes, box. Else the percentage of a picture seen."),
+    click.option("--margin", type=int, help="Show so many percent more around the template."),
+)
+
+
 def _face_options(faces: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options by which commands look for faces; `faces` is what --faces is where it is not given."""
     options = [
-        click.option("--detector", help="Find faces first: hog, cnn, retinaface ... (`faces detectors` lists them)."),
-        click.option(
-            "--crop", help="Template for faces: chip, arcface, eyes, box. Else the percentage of a picture seen."
-        ),
-        click.option("--margin", type=int, help="Show so many percent more around the template."),
+        *_view_options,
         click.option(
             "--faces",
             type=click.Choice(["largest", "all"]),
@@ -422,9 +425,10 @@ def _extract_events(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> It
 
 
 def _task_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options by which `compare` and `train` choose rows and tasks."""
+    """The options by which `compare` and `train` choose embeddings, rows and tasks."""
     options = [
         _weights_option,
+        *_view_options,
         click.option(
             "--store", "store_path", type=_PLACE, required=True, help="Embedding store that `extract` filled."
         ),
@@ -649,7 +653,7 @@ def _dataset(
     """What `compare` and `train` work on."""
     from data.labels import parse_age_groups
     from data.manifest import read_manifest
-    from embedder.resolve import with_weights
+    from embedder.resolve import with_settings, with_weights
     from embedder.store import open_store
     from heads.balance import read_balance
     from heads.dataset import SplitPlan, find_specs, make_dataset
@@ -657,7 +661,7 @@ def _dataset(
 
     manifest = read_manifest(path)
     store = open_store(options["store_path"])
-    specs = find_specs(store, with_weights(names, options["weights"]))
+    specs = find_specs(store, with_settings(with_weights(names, options["weights"]), _view(options)))
     tasks = make_tasks(
         options["tasks"],
         manifest.frame,
@@ -722,10 +726,11 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     Examples:
       faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
       faceprobe train manifest.csv --store store --backbone net.onnx -o bundle
+      faceprobe train UTKFace.csv --store store --backbone ArcFace --crop chip -o bundle
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
     from embedder.int8 import int8_file
-    from embedder.resolve import resolve_backbone, with_weights
+    from embedder.resolve import resolve_backbone, with_settings, with_weights
     from embedder.spec import BACKBONES, INT8
     from heads.dataset import Concatenation
     from heads.report.write import PAGE
@@ -735,7 +740,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
     (spec,), tasks, data, store = _dataset(manifest, (name,), options)
     if isinstance(spec, Concatenation):
         raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
-    row = None if store.find(name) else resolve_backbone(*with_weights([name], options["weights"]))
+    (asked_for,) = with_settings(with_weights([name], options["weights"]), _view(options))
+    row = None if store.find(asked_for) else resolve_backbone(asked_for)
     file = row.own_file if row else None
     backbones = backbone_facts(store, [spec])
     asked = {"head": head, "seed": options["seed"], "backbone_file": file, "run": _run(tasks, backbones, options)}

@@ -15,6 +15,7 @@ from embedder.faces.table import BOX, COLUMNS, as_frame
 from embedder.preprocess import decode
 from embedder.store import open_store
 from embedder.upkeep.verify import verify
+from heads.bundle import load_bundle
 from tests.cli import faceprobe
 from tests.stores import content
 
@@ -206,6 +207,17 @@ def test_export_says_of_which_photographs_there_is_no_face(world, store, tmp_pat
 
 
 # ---- the command line
+
+
+def test_train_takes_template_and_detector_as_extract_does(world, tmp_path):
+    words = ("train", world.place / "chips.csv", "--store", world.place / "chips.store", "--folds", "2")
+    told = ("--backbone", world.network, "--crop", "chip", "--detector", DETECTOR)
+    done = faceprobe(*words, *told, "--task", "gender", "--head", "linear", "-o", tmp_path / "bundle")
+    assert done.code == 0, done.err
+    embedding = load_bundle(tmp_path / "bundle").embedding
+    assert (embedding.alignment, embedding.detector) == ("chip", DETECTOR)
+    refused = faceprobe(*words, "--backbone", world.network, "--crop", "eyes", "-o", tmp_path / "other")
+    assert (refused.code, "crop=eyes" in refused.err) == (2, True)
 
 
 def test_face_options_without_a_detector_are_refused(world, tmp_path):
