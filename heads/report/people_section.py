@@ -100,7 +100,8 @@ def _forest(study: Study, found: Mapping[Model, pd.DataFrame], traits: Sequence[
                 Spot(value, low, high, style) for (value, low, high), style in zip(figures[at], styles, strict=True)
             ]
             rows.append(Line(str(table["group"].iloc[at]), f"n {table['n'].iloc[at]:,}", spots))
-    title = " and ".join(traits)
+    known = [trait for trait in traits if (table["trait"] == trait).any()]
+    title = " and ".join(filter(None, (", ".join(known[:-1]), *known[-1:])))
     return forest(rows, Axis(heading, *ends, percent="%" in form), title=title) if rows else None
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from heads.dataset import QUALITY
 from heads.report.people_section import bias_by_age, by_age, by_group
 from heads.report.study import studies_of
 from tests.heads.report.small import AGE, GENDER, NET, comparison_of, dataset_of, people, predicted, run_of
@@ -30,6 +31,16 @@ def test_groups_have_their_figure_interval_and_number():
     first, _ = block.plots
     notes = [label.text for label in first.labels if label.look == "name note"]
     assert notes == ["n 60", "n 30", "n 90"]
+
+
+def test_plot_is_called_by_the_traits_in_it():
+    quality = pd.Categorical.from_codes(np.arange(N) % 2, ["poor", "good"], ordered=True)
+    titles = []
+    for frame in (crowd().drop(columns="ethnicity"), crowd(), crowd(**{QUALITY: quality})):
+        block = by_group(study_of(AGE, frame["age"], frame["age"] + np.arange(N) % 2, frame))
+        titles.append(block.plots[0].title)
+    assert titles == ["gender", "gender and ethnicity", f"gender, ethnicity and {QUALITY}"]
+    assert [row.cells[0].text for row in block.more.tables[2].rows] == ["poor", "good"]
 
 
 def test_tiny_groups_are_withheld_and_their_size_is_not_told():
