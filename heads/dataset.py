@@ -224,21 +224,28 @@ def join(
         )
     held = {print_: vectors[rows.index.get_indexer(common)] for print_, (rows, vectors) in found.items()}
     vectors = {spec.fingerprint: side_by_side([held[part.fingerprint] for part in parts_of(spec)]) for spec in specs}
-    frame = _with_quality(frame.iloc[common].reset_index(drop=True), store, [*backbones.values()])
+    faces = {backbones[print_]: rows["face"].loc[common].reset_index(drop=True) for print_, (rows, _) in found.items()}
+    frame = _with_quality(frame.iloc[common].reset_index(drop=True), store, faces)
     encoded = {task.name: task.encode(frame) for task in tasks}
     labels = {name: y for name, (y, _) in encoded.items()}
     left_out = {name: reasons for name, (_, reasons) in encoded.items()}
     return Rows(frame, vectors, labels, {reason: count for reason, count in dropped.items() if count}, left_out)
 
 
-def _with_quality(frame: pd.DataFrame, store: EmbeddingStore, backbones: Sequence[EmbeddingSpec]) -> pd.DataFrame:
-    """The rows with how well each face can be seen, in words, where a detector of the store has looked at them."""
+def _with_quality(frame: pd.DataFrame, store: EmbeddingStore, faces: Mapping[EmbeddingSpec, pd.Series]) -> pd.DataFrame:
+    """The rows with how well each face can be seen, in words, where a detector of the store has looked at them.
+
+    Parameters
+    ----------
+    faces : by backbone, which face of each row it has embedded; 0 for the whole picture, of which the largest counts.
+    """
     looked = {spec.detector: spec for spec in store.specs().values() if spec.holds_faces}
-    asked = next((spec for spec in backbones if spec.detector in looked), None)
+    asked = next((spec for spec in faces if spec.detector in looked), None)
     table = looked[asked.detector] if asked else next(iter(looked.values()), None)
     if table is None or QUALITY in frame:
         return frame
-    found, rows = store.read(table.fingerprint, frame["sha256"], face=annotated_faces(store, table, frame))
+    numbers = faces[asked].astype("Int64") if asked else pd.Series(0, frame.index, dtype="Int64")
+    found, rows = store.read(table.fingerprint, frame["sha256"], face=numbers.where(numbers > 0))
     scores = pd.Series(column(rows, "quality"), index=found.index).reindex(frame.index)
     return frame.assign(**{QUALITY: pd.cut(scores, [*QUALITIES.values()], right=False, labels=[*QUALITIES][1:])})
 

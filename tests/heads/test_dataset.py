@@ -14,7 +14,7 @@ from embedder.faces.face import Face
 from embedder.faces.quality import Quality
 from embedder.faces.table import BOX, table_spec, to_row
 from embedder.store import IMAGE_COLUMNS, ROW_COLUMNS, open_store, path_key
-from heads.dataset import Concatenation, SplitPlan, find_specs, join, make_dataset, split_rows
+from heads.dataset import QUALITY, Concatenation, SplitPlan, find_specs, join, make_dataset, split_rows
 from heads.tasks import Task
 from tests.fakes import FAKE_SPEC, fake_backbone, write_mean_colour_onnx
 from tests.heads.conftest import OTHER
@@ -298,7 +298,7 @@ def add_faces(store, embedded_faces, *, found=3):
     numbers = range(1, found + 1)
     table = [(content(image), face, "ok", "") for image in embedded_faces for face in numbers]
     faces = [Face(box, np.zeros((68, 2), np.float32), 1.0) for _ in embedded_faces for box in BOXES[:found]]
-    rows = [to_row(face, Quality(face.size, 1, 1, 1, 1)) for face in faces]
+    rows = [to_row(face, Quality(face.size, 200, 0.5, 0.2, 1)) for face in faces]
     store.add(TABLE, pd.DataFrame(table, columns=ROW_COLUMNS), np.array(rows))
     keys = [(image, face) for image, faces in embedded_faces.items() for face in faces]
     vectors = np.array([[image + face / 10] * 12 for image, face in keys], np.float32)
@@ -341,6 +341,18 @@ def test_copies_of_an_image_may_be_annotated_with_different_faces(store):
     manifest = manifest_of([1, 2, 3], sha256=[content(1)] * 3, **boxes_of(1, 2, 3))
     rows = join(manifest, store, [FACES_SPEC], [])
     assert rows.vectors[FACES_SPEC.fingerprint][:, 0].astype(float).round(1).tolist() == [1.1, 1.2, 1.3]
+
+
+def test_rows_say_how_well_the_face_that_they_are_can_be_seen(store):
+    add_faces(store, {1: [1, 2, 3], 2: [3], 3: [0]})
+    rows = join(manifest_of([1, 2, 3]), store, [FACES_SPEC], [])
+    assert rows.frame[QUALITY].tolist() == ["good, from 0.7", "fair, 0.3 to 0.7", "good, from 0.7"]
+
+
+def test_nothing_is_said_of_how_faces_can_be_seen_where_no_detector_has_looked(store):
+    frame = pd.DataFrame([(content(1), 0, "ok", "")], columns=ROW_COLUMNS)
+    store.add(FACES_SPEC, frame, np.ones((1, 12), np.float32))
+    assert QUALITY not in join(manifest_of([1]), store, [FACES_SPEC], []).frame
 
 
 def test_faces_table_is_no_backbone(store):
