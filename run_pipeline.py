@@ -135,10 +135,10 @@ def cli() -> None:
       faceprobe demo
       faceprobe weights fetch ArcFace
       faceprobe index faces/ --dataset utkface -o manifest.csv
-      faceprobe extract manifest.csv --backbone ArcFace --backbone Dlib --store store
+      faceprobe extract manifest.csv --backbone ArcFace --backbone Dlib --crop chip --store store
       faceprobe store verify store
-      faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib -o runs/first
-      faceprobe train manifest.csv --store store --backbone ArcFace -o bundle
+      faceprobe compare manifest.csv --store store --backbone ArcFace --backbone Dlib --crop chip -o runs/first
+      faceprobe train manifest.csv --store store --backbone ArcFace --crop chip -o bundle
       faceprobe faces show photos/ -o faces.html
       faceprobe score photos/ --bundle bundle -o scores.csv
       faceprobe export-onnx bundle -o model.onnx

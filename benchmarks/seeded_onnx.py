@@ -96,7 +96,7 @@ def _node(op: Any, kind: str, taken: list[Any]) -> tuple[Any, dict[str, np.ndarr
         case "Add" | "Relu" | "Reshape":
             pass
         case _:
-            raise NotImplementedError(f"{kind} is not written down yet")
+            raise ValueError(f"expected operators of ArcFace and Facenet; found {kind}")
     return helper.make_node(kind, names, [own], **settings), more
 
 
