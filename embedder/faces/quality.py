@@ -84,7 +84,8 @@ def measure(picture: Picture, face: Face) -> Quality:
     area, seen_area = _area(face.box), _area(seen)
     if not seen_area:
         return Quality(face.size, 0.0, 0.0, 0.0, 0.0, *pose(face))
-    gray = _gray(picture, seen, MEASURED_SIDE / max(right - left, bottom - top))
+    longer = max(right - left, bottom - top, 1.0)  # what lies in a thousandth of a pixel is not drawn large
+    gray = _gray(picture, seen, MEASURED_SIDE / longer)
     sharpness, luminance = float(cv2.Laplacian(gray, cv2.CV_64F).var()), gray / 255
     return Quality(face.size, sharpness, float(luminance.mean()), float(luminance.std()), seen_area / area, *pose(face))
 

@@ -4,7 +4,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.images import scan_images
@@ -138,6 +138,8 @@ def test_inside_is_the_share_of_the_box_within_the_picture(box, inside):
 
 
 @given(st.tuples(*[st.floats(-300, 300)] * 4), st.integers(1, 40), st.integers(1, 40))
+@example((5.0, 5.0, 5.0001, 5.0001), 20, 20)
+@example((5.0, 5.0, 5.0 + 1e-12, 5.0 + 1e-12), 20, 20)
 def test_nothing_is_nan_whatever_the_box(box, width, height):
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     for landmarks in (NO_LANDMARKS, FRONTAL):
