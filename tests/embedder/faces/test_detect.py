@@ -1,5 +1,6 @@
 """Settings in words, coordinates from the small and turned picture back to the full one, and real faces."""
 
+import importlib.util
 from pathlib import Path
 
 import cv2
@@ -232,8 +233,10 @@ def test_the_network_of_dlib_finds_a_face_and_its_landmarks(utkface_dir, hog):
     assert np.abs(five_points(face.landmarks) - five_points(by_hog.landmarks)).mean() < 5
 
 
+@pytest.mark.skipif(
+    not importlib.util.find_spec("mtcnn"), reason="needs the package mtcnn"
+)  # not imported: by us first
 def test_mtcnn_gives_five_points_of_its_own(utkface_dir, hog):
-    pytest.importorskip("mtcnn", reason="needs the package mtcnn")
     mtcnn, picture = load_detector("mtcnn:300"), framed(chip(utkface_dir))
     (face,), (by_hog,) = mtcnn.detect(picture), hog.detect(picture)
     assert face.landmarks.shape == (5, 2)
