@@ -185,6 +185,20 @@ def test_a_face_outside_the_picture_is_black(box):
     assert crop.max() == 0
 
 
+@pytest.mark.parametrize("side", [1120, 1300])
+def test_large_face_lies_where_a_small_one_does_to_a_part_of_its_pixel(side):
+    """Brightness grows across and down the picture, so that it tells where a pixel is from; noise, as it is rounded."""
+    across, down = np.meshgrid(np.arange(2000), np.arange(2000))
+    grows = 20 + np.stack([across, down, across], axis=2) / 10
+    picture = (grows + np.random.default_rng(0).uniform(-18, 18, grows.shape)).round().astype(np.uint8)
+    left, top = 300, 407
+    face = Face((left, top, left + side, top + side), landmarks_in_a_chip(), 1.0)
+    crop = align(picture, face, "box", side=112).astype(float)
+    middles = (np.arange(112) + 0.5) * side / 112 - 0.5
+    assert abs((crop[..., 0].mean(axis=0) - 20 - (left + middles) / 10).mean()) < 0.05
+    assert abs((crop[..., 1].mean(axis=1) - 20 - (top + middles) / 10).mean()) < 0.05
+
+
 @pytest.mark.parametrize(("side", "turned"), [(4000, 0), (4000, 90), (1111, 0), (280, 180)])
 def test_a_checkerboard_in_a_smaller_crop_stays_grey(side, turned):
     face = Face((0, 0, side, side), np.empty((0, 2), np.float32), 1.0, turned)
