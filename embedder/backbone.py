@@ -39,9 +39,7 @@ class Backbone:
     note : what the user should know of how it runs, in a line; mostly "".
     """
 
-    def __init__(
-        self, spec: EmbeddingSpec, runtime: Runtime, *, row: BackboneSpec | None = None, note: str = ""
-    ) -> None:
+    def __init__(self, spec: EmbeddingSpec, runtime: Runtime, *, row: BackboneSpec, note: str = "") -> None:
         self.spec = spec
         self.row = row
         self.note = note

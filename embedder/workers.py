@@ -65,7 +65,7 @@ class Workers:
     """
 
     def __init__(self, backbones: Sequence[Backbone], n: int, *, finder: Finder | None = None) -> None:
-        self._rows = tuple(backbone.row for backbone in backbones if backbone.row)
+        self._rows = tuple(backbone.row for backbone in backbones)
         specs = [*([finder.spec] if finder else []), *(backbone.spec for backbone in backbones)]
         self._finder = finder.settings if finder else None
         self._dims = {spec.fingerprint: spec.dim for spec in specs}

@@ -15,7 +15,7 @@ from embedder.faces.detectors.row import Found
 from embedder.faces.finder import Finder
 from embedder.faces.templates import TEMPLATES
 from embedder.preprocess import DECODE, Picture
-from embedder.spec import EmbeddingSpec
+from embedder.spec import BACKBONES, EmbeddingSpec
 
 FAKE_SPEC = EmbeddingSpec(
     weights_sha256="fa" * 32,
@@ -57,7 +57,7 @@ class FakeRuntime:
 
 def fake_backbone(**changes: Any) -> Backbone:
     """A Backbone over FakeRuntime; `changes` replace fields of its spec."""
-    return Backbone(dataclasses.replace(FAKE_SPEC, **changes), FakeRuntime())
+    return Backbone(dataclasses.replace(FAKE_SPEC, **changes), FakeRuntime(), row=BACKBONES["pixels"])
 
 
 def embedded(backbone: Backbone) -> int:

@@ -78,7 +78,9 @@ def test_pictures_are_prepared_as_for_the_backbone_alone(tmp_path, normalization
 def test_lengths_and_mirror_images_are_part_of_the_graph(tmp_path, layer, batch):
     path = write_dense_onnx(tmp_path / "net.onnx", batch=batch)
     with load_backbone(str(path), cores=1) as plain:
-        assert_equal_rows(path, Backbone(replace(plain.spec, layer=layer), plain._runtime), n=1 if batch == 1 else 3)
+        assert_equal_rows(
+            path, Backbone(replace(plain.spec, layer=layer), plain._runtime, row=plain.row), n=1 if batch == 1 else 3
+        )
 
 
 def test_weights_are_there_once_though_the_backbone_runs_twice(tmp_path):
@@ -95,7 +97,7 @@ def test_weights_are_there_once_though_the_backbone_runs_twice(tmp_path):
 def test_operator_set_stays_the_backbone_s_own(tmp_path, opset, ir, normalization):
     path = write_dense_onnx(tmp_path / "net.onnx", opset=opset, ir=ir)
     with load_backbone(f"{path},normalization={normalization},flip=yes", cores=1) as backbone:
-        both = Backbone(replace(backbone.spec, layer=L2_NORMALIZED + MIRRORED), backbone._runtime)
+        both = Backbone(replace(backbone.spec, layer=L2_NORMALIZED + MIRRORED), backbone._runtime, row=backbone.row)
         assert_equal_rows(path, both)
         graph = Graph(onnx.load(str(path)))
         assert graph.to_model(SIZE, {}).opset_import[0].version == opset
