@@ -33,10 +33,11 @@ def table_spec(detector: DetectorSpec) -> EmbeddingSpec:
     Model files are read for their hashes.
     """
     recorded = describe_detector(detector)
-    files = json.dumps(recorded["files"], sort_keys=True).encode()
+    row = DETECTORS[detector.name]
+    decisive = json.dumps({"files": recorded["files"], "threshold": row.threshold}, sort_keys=True).encode()
     return EmbeddingSpec(
-        weights_sha256=hashlib.sha256(files).hexdigest() if recorded["files"] else None,
-        dim=(len(COLUMNS) + 2 * DETECTORS[detector.name].landmarks,),
+        weights_sha256=hashlib.sha256(decisive).hexdigest(),
+        dim=(len(COLUMNS) + 2 * row.landmarks,),
         input_size=(detector.side, detector.side),
         channel_order="RGB",
         normalization=MEASURED_BY,

@@ -21,6 +21,7 @@ class DetectorRow:
     module : the module of `embedder.faces.detectors` that loads it.
     side : the longer side in pixels to which a picture is brought by default.
     least : side of the least face in pixels that it finds in the picture of that size; None where it is not known.
+    threshold : the least confidence of what is taken for a face, where it is set here.
     landmarks : how many it gives of a face: 5 of its own, or the 68 of dlib's predictor on its box.
     packages : what to install, by the module that comes with it.
     files : its model files; without URLs where they come with a package.
@@ -35,6 +36,7 @@ class DetectorRow:
     licence: str
     about: str
     least: int | None = None
+    threshold: float | None = None
     landmarks: int = 68
     packages: Mapping[str, str] = field(default_factory=dict)
     files: tuple[WeightFile, ...] = ()
