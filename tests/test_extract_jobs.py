@@ -5,9 +5,8 @@ FACEPROBE_TORTURE=N makes the killing N times as long.
 
 import multiprocessing
 import os
-import random
 import subprocess
-import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -20,13 +19,13 @@ from embedder import engine as engine_module
 from embedder import extract as extract_module
 from embedder.backbone import load_backbone
 from embedder.extract import extract, is_in_shard
-from embedder.store import EmbeddingStore, open_store
+from embedder.store import open_store
 from embedder.upkeep.forget import forget
-from embedder.upkeep.gc import gc
 from embedder.upkeep.verify import verify
 from embedder.workers import Workers
 from tests.cli import command, faceprobe, finish, start
 from tests.fakes import write_mean_colour_onnx
+from tests.killed import kill_and_continue
 from tests.stores import content
 
 TIMES = int(os.environ.get("FACEPROBE_TORTURE", "1"))
@@ -61,36 +60,8 @@ def job(place: Path, store: Path, workers: int | None) -> None:
 
 @pytest.mark.parametrize(("workers", "kills"), [(None, 8), (2, 3)])
 def test_killed_job_is_continued_to_the_store_of_an_uninterrupted_one(world, tmp_path, workers, kills):
-    job(world, tmp_path / "whole", None)
-    whole = content(open_store(tmp_path / "whole"))
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
-    rng, lasts, killed = random.Random(0), 1.0 if workers is None else 5.0, 0
-    for number in range(kills * TIMES):
-        store, before = EmbeddingStore(tmp_path / f"killed{number}"), {}
-        for _ in range(3):
-            process = processes.Process(target=job, args=(world, store.path, workers))
-            began = time.perf_counter()
-            process.start()
-            process.join(rng.uniform(0, lasts))
-            process.kill()
-            process.join()
-            if process.exitcode == 0:
-                lasts = time.perf_counter() - began
-            killed += process.exitcode == -9
-            if (store.path / "store.json").exists():
-                now = content(store)
-                assert before.items() <= now.items() <= whole.items()  # nothing lost, nothing torn
-                assert not verify(store.path).damaged
-                before = now
-        process = processes.Process(target=job, args=(world, store.path, workers))
-        process.start()
-        process.join()
-        assert process.exitcode == 0
-        assert content(store) == whole
-        gc(store, older_than=0)
-        findings = verify(store.path)
-        assert not findings.damaged
+    lasts = 1.0 if workers is None else 5.0
+    killed = kill_and_continue(partial(job, world), tmp_path, workers, stores=kills * TIMES, lasts=lasts)
     assert killed, "no kill came in time"
 
 

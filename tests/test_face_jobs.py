@@ -3,10 +3,8 @@
 FACEPROBE_TORTURE=N makes the killing N times as long.
 """
 
-import multiprocessing
 import os
-import random
-import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -26,11 +24,11 @@ from embedder.faces.detectors import dlib as dlib_module
 from embedder.faces.finder import FinderSettings, load_finder
 from embedder.faces.table import table_spec
 from embedder.store import EmbeddingStore, open_store
-from embedder.upkeep.gc import gc
 from embedder.upkeep.verify import verify
 from embedder.workers import CRASHED, Workers
 from tests.cli import ROOT
 from tests.fakes import Squares, picture_of, write_mean_colour_onnx
+from tests.killed import kill_and_continue
 from tests.stores import content
 
 TIMES = int(os.environ.get("FACEPROBE_TORTURE", "1"))
@@ -104,36 +102,9 @@ def test_workers_take_the_faces_that_the_store_knows(world, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("workers", "kills"), [(None, 4), (2, 1)])
 def test_killed_job_is_continued_to_the_store_of_an_uninterrupted_one(world, tmp_path, workers, kills):
-    job(world, world / "photos", tmp_path / "whole", None)
-    whole = content(open_store(tmp_path / "whole"))
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
-    rng, lasts, killed = random.Random(1), 1.5 if workers is None else 6.0, 0
-    for number in range(kills * TIMES):
-        store, before = EmbeddingStore(tmp_path / f"killed{number}"), {}
-        for _ in range(1 if workers else 3):
-            process = processes.Process(target=job, args=(world, world / "photos", store.path, workers))
-            began = time.perf_counter()
-            process.start()
-            process.join(rng.uniform(0, lasts))
-            process.kill()
-            process.join()
-            if process.exitcode == 0:
-                lasts = time.perf_counter() - began
-            killed += process.exitcode == -9
-            if (store.path / "store.json").exists():
-                now = content(store)
-                assert before.items() <= now.items() <= whole.items()  # nothing lost, nothing torn
-                assert not verify(store.path).damaged
-                before = now
-        process = processes.Process(target=job, args=(world, world / "photos", store.path, workers))
-        process.start()
-        process.join()
-        assert process.exitcode == 0
-        assert content(store) == whole
-        gc(store, older_than=0)
-        assert not verify(store.path).damaged
-    assert killed, "no kill came in time"
+    once, lasts = (3, 1.5) if workers is None else (2, 4.0)
+    fill = partial(job, world, world / "photos")
+    assert kill_and_continue(fill, tmp_path, workers, stores=kills * TIMES, kills=once, lasts=lasts)
 
 
 def test_kill_between_the_commits_of_a_table_and_of_its_backbones_leaves_no_difference(world, tmp_path, monkeypatch):
