@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from embedder.spec import EmbeddingSpec
+from embedder.int8 import int8_file
+from embedder.spec import INT8, BackboneSpec, EmbeddingSpec
 from heads.base import HeadError, head_row
 from heads.bundle import Bundle, require_replaceable, save_bundle
 from heads.calibrate import LEVEL, Calibration, rows_needed
@@ -48,8 +49,7 @@ def train(
     *,
     head: str = "dense",
     seed: int = 0,
-    backbone_file: Path | None = None,
-    int8_file: Path | None = None,
+    own: BackboneSpec | None = None,
     run: Run | None = None,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> Training:
@@ -60,7 +60,7 @@ def train(
 
     Parameters
     ----------
-    backbone_file, int8_file : weights that go into the bundle: `BackboneSpec.own_file`, and its model in int8.
+    own : the backbone, of which a file that was given by hand goes into the bundle, and its model in int8.
     run : what report.html says beside the figures; the bundle has no such page without it.
     on_progress : called with the number of tasks trained since the last call.
 
@@ -88,14 +88,15 @@ def train(
         on_progress(len(cell.tasks))
     comparison = comparison_of(outcomes, data, seeds=[seed])
     facts = _facts(comparison, data, head=head, seed=seed)
+    file = own.own_file if own else None
     bundle = Bundle(
         embedding=spec,
         tasks=tuple(tasks),
         nets=tuple(nets),
         facts=facts,
-        backbone_file=backbone_file,
+        backbone_file=file,
         calibration=calibration,
-        int8_file=int8_file,
+        int8_file=int8_file(own) if own and file and own.precision == INT8 else None,
     )
     page = bundle_page(comparison, data, run) if run else ""
     return Training(save_bundle(bundle, path, card=model_card(bundle), page=page), comparison)
