@@ -729,9 +729,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
       faceprobe train UTKFace.csv --store store --backbone ArcFace --crop chip -o bundle
       faceprobe train manifest.csv --store store --backbone Dlib --task age --task gender --task ethnicity -o bundle
     """
-    from embedder.int8 import int8_file
     from embedder.resolve import resolve_backbone, with_settings, with_weights
-    from embedder.spec import BACKBONES, INT8
+    from embedder.spec import BACKBONES
     from heads.dataset import Concatenation
     from heads.report.write import PAGE
     from heads.table import backbone_facts, format_table
@@ -742,10 +741,8 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
         raise FaceprobeError(f"{name}: a bundle has heads for one backbone; train on one, or use `compare`")
     (asked_for,) = with_settings(with_weights([name], options["weights"]), _view(options))
     row = None if store.find(asked_for) else resolve_backbone(asked_for)
-    file = row.own_file if row else None
     backbones = backbone_facts(store, [spec])
-    asked = {"head": head, "seed": options["seed"], "backbone_file": file, "run": _run(tasks, backbones, options)}
-    asked |= {"int8_file": int8_file(row)} if row and file and row.precision == INT8 else {}
+    asked = {"head": head, "seed": options["seed"], "own": row, "run": _run(tasks, backbones, options)}
     with _progress("training", "task", total=len(tasks)) as on_progress:
         training = run(spec, tasks, data, output, **asked, on_progress=on_progress)
     _print_rows(data)
@@ -755,7 +752,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
         f"bundle {training.bundle.id} in {output}: the heads of all folds together; its README.md is a model card, "
         f"its {PAGE} shows more"
     )
-    if spec.recorded.get("given") and not file:
+    if spec.recorded.get("given") and not training.bundle.backbone_file:
         wanted = f"{spec.name},weights=FILE" if spec.name in BACKBONES else "FILE.onnx"
         click.echo(f"the bundle holds no weights of {spec.name}: score with --backbone {wanted}")
 
@@ -976,10 +973,10 @@ def _scorer(stack: contextlib.ExitStack, bundle: "Bundle", options: dict[str, An
     from embedder.spec import UNALIGNED
     from embedder.workers import Workers
     from heads.score.rows import Asked, Scorer
+    from heads.score.run import detector_for
 
     view = {key: value for key, value in _view(options).items() if value != UNALIGNED}
-    detector = options["detector"] or bundle.embedding.detector
-    settings = _finder_settings(options, None if detector == UNALIGNED else detector, "all")
+    settings = _finder_settings(options, detector_for(bundle, options["detector"]), "all")
     accepted = {"view": view, "accept_mismatch": options["accept_mismatch"]}
     backbone = stack.enter_context(bundle.load_backbone(options["name"], **accepted))
     finder = stack.enter_context(load_finder(settings)) if settings else None
@@ -1056,13 +1053,13 @@ def faces_detectors() -> None:
 
 
 @faces.command("show", short_help="Draw what is found, as a page.")
-@click.argument("source", type=_PLACE)
+@click.argument("source")
 @_face_options("largest")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Most pictures to look at.")
 @click.option("--store", "store_path", type=_PLACE, help="Take known faces from here and keep new ones.")
 @click.option("-o", "--output", type=_PATH, required=True, help="An .html to write.")
-def faces_show(source: Place, limit: int, store_path: Place | None, output: Path, **faces: Any) -> None:
-    """Find the faces in SOURCE, a picture, a folder or a manifest, and draw them on a page to be looked at.
+def faces_show(source: str, limit: int, store_path: Place | None, output: Path, **faces: Any) -> None:
+    """Find the faces in SOURCE, as `score` takes one, and draw them on a page to be looked at.
 
     The page holds every picture with boxes and landmarks, each face as a backbone gets it, its quality and what that
     is made of, and why a face is not wanted. It needs nothing but itself and is readable by you alone: it shows people.
@@ -1077,6 +1074,7 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
     """
     from data.files import PRIVATE, write_text
     from data.images import printable
+    from data.sources import list_sources
     from embedder.backbone import usable_cores
     from embedder.faces.album import evenly, look
     from embedder.faces.detect import DEFAULT, DETECTORS
@@ -1088,7 +1086,7 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
 
     _check_output(output, (".html",))
     settings = _looking_for(faces, faces["detector"] or DEFAULT, "largest")
-    listed = _listed(source)
+    listed, _ = list_sources([source])
     images = evenly(listed, limit)
     alignment = join_alignment(faces["crop"] or "chip", faces["margin"] or 0)
     with contextlib.ExitStack() as stack:
@@ -1103,25 +1101,13 @@ def faces_show(source: Place, limit: int, store_path: Place | None, output: Path
         "licence": DETECTORS[settings.detector.name].licence,
         "faces are cut by": alignment,
     }
-    report = faces_report(album.pictures, album.faces, source=printable(str(source)), listed=len(listed), settings=said)
+    report = faces_report(album.pictures, album.faces, source=printable(source), listed=len(listed), settings=said)
     write_text(output, render_page(report), mode=PRIVATE)
     part = f" of {len(listed):,}" if len(listed) > len(images) else ""
     statuses = ", ".join(f"{status} {n:,}" for status, n in album.pictures["status"].value_counts().items())
     click.echo(f"{_count(len(images), 'picture')}{part}: {statuses}")
     click.echo(f"{_count(len(album.faces), 'face')}, {(album.faces['refusal'] == '').sum():,} wanted")
     click.echo(f"open {output} in a browser; it shows people: keep it as you keep their pictures")
-
-
-def _listed(source: Place) -> "pd.DataFrame":
-    """As `list_images`; or a single picture."""
-    import pandas as pd
-
-    from data.images import printable
-    from data.manifest import list_images
-
-    if isinstance(source, Path) and source.is_file() and source.suffix not in (".csv", ".parquet"):
-        return pd.DataFrame({"image_id": [printable(source.name)], "path": [os.path.abspath(source)]})
-    return list_images(source)[0]
 
 
 @cli.group(cls=_InOrder, short_help="Get and check pretrained weights.")

@@ -9,10 +9,13 @@
 two of them both wrote are equal, and readers take the first. docs/store.md has the reasons.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,6 +254,16 @@ def open_store(path: str | os.PathLike[str] | RemotePath, *, create: bool = Fals
             os.chmod(path, 0o700)
         write_text(marker, MARKER, mode=PRIVATE)
     return EmbeddingStore(path)
+
+
+@contextlib.contextmanager
+def store_or_private(path: Place | None) -> Iterator[EmbeddingStore]:
+    """The store named, made where there is none; without a name a private one that ends with the block."""
+    if path:
+        yield open_store(path, create=True)
+    else:
+        with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
+            yield open_store(Path(folder) / "store", create=True)
 
 
 def require_version(path: Place) -> None:

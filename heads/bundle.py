@@ -137,13 +137,15 @@ class Bundle:
         ------
         HeadError : an array of another shape or dtype; ethnicity without a head for it. And as `load_backbone`.
         """
-        from embedder.faces.finder import load_finder
+        from embedder.faces.detect import parse_detector
+        from embedder.faces.finder import FinderSettings, load_finder
         from heads.score.rows import Asked, Scorer  # which are built on bundles
-        from heads.score.run import finder_settings, score_pictures
+        from heads.score.run import detector_for, score_pictures
 
         with contextlib.ExitStack() as stack:
             own = backbone or stack.enter_context(self.load_backbone())
-            looks = finder_settings(self, detector, Choice(faces))
+            name = detector_for(self, detector)
+            looks = FinderSettings(parse_detector(name), Choice(faces)) if name else None
             finder = stack.enter_context(load_finder(looks)) if looks else None
             return score_pictures(pictures, Scorer(self, own, finder=finder, asked=Asked(ethnicity)))
 

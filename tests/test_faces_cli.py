@@ -88,6 +88,11 @@ def test_page_of_one_picture(photos, tmp_path):
     assert "not wanted: the face has size 60, --min-face asks for 100" in text
 
 
+def test_named_picture_that_is_gone_is_on_the_page_as_missing(photos, tmp_path):
+    done = faceprobe("faces", "show", photos / "gone.png", "-o", tmp_path / "a.html")
+    assert (done.code, done.out.splitlines()[0]) == (0, "1 picture: missing 1")
+
+
 def test_page_of_a_manifest(photos, tmp_path):
     faceprobe("index", photos, "-o", tmp_path / "m.csv")
     done = faceprobe("faces", "show", tmp_path / "m.csv", "-o", tmp_path / "m.html")
@@ -131,7 +136,7 @@ def test_options_that_make_no_sense_are_one_line(photos, tmp_path, options, word
     assert not (tmp_path / "a.html").exists()
 
 
-@pytest.mark.parametrize("source", ["gone", "empty", "gone.csv", "gone.jpg"])
+@pytest.mark.parametrize("source", ["gone", "empty", "gone.csv"])
 def test_nothing_to_show_is_said(squares, tmp_path, source):
     os.mkdir(tmp_path / "empty")
     done = faceprobe("faces", "show", tmp_path / source, "-o", tmp_path / "a.html")

@@ -1,13 +1,10 @@
 """Pictures with the faces found in them, made small: what people look at before they trust a run."""
 
-import contextlib
 import dataclasses
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,7 +23,7 @@ from embedder.faces.table import COLUMNS, Rows, as_frame, to_face, traits_of
 from embedder.faces.templates import TEMPLATES, AlignmentError, align
 from embedder.preprocess import ImageRejected, Picture, decoded, read_file
 from embedder.spec import split_alignment
-from embedder.store import EmbeddingStore, open_store
+from embedder.store import EmbeddingStore, store_or_private
 
 THUMBNAIL, CROP = 400, 112  # pixels of the longer side: as wide as a page shows them, and as most backbones see a face
 QUALITY = {THUMBNAIL: 60, CROP: 75}  # of the JPEGs: 200 photographs with five faces each come to some 8 MB
@@ -97,21 +94,11 @@ def look(
         raise AlignmentError(
             f"expected a template ({', '.join(TEMPLATES)}), and a margin above -100 percent; found {alignment}"
         )
-    with _store(store) as faces:
+    with store_or_private(store) as faces:
         report = extract(images, [], faces, finder=finder, engine=engine, on_progress=on_progress)
         if report.interrupted:
             raise KeyboardInterrupt
         return _album(report.images, _faces_of(report.images, faces, finder), alignment, on_progress)
-
-
-@contextlib.contextmanager
-def _store(path: Place | None) -> Iterator[EmbeddingStore]:
-    """The store named, or a private one that ends with the call."""
-    if path:
-        yield open_store(path, create=True)
-    else:
-        with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
-            yield open_store(Path(folder) / "store", create=True)
 
 
 def _album(images: pd.DataFrame, faces: pd.DataFrame, alignment: str, on_progress: Callable[[int], object]) -> Album:

@@ -17,13 +17,10 @@ import pandas as pd
 from data.remote import Place
 from embedder.engine import Engine
 from embedder.extract import extract_in_steps
-from embedder.faces.choice import Choice
-from embedder.faces.detect import parse_detector
-from embedder.faces.finder import FinderSettings
 from embedder.preprocess import Picture
 from embedder.report import ExtractReport
 from embedder.spec import UNALIGNED
-from embedder.store import EmbeddingStore, open_store
+from embedder.store import EmbeddingStore, store_or_private
 from heads.bundle import Bundle
 from heads.net import HeadError
 from heads.score.rows import UNIT, Scorer, Scores
@@ -32,15 +29,15 @@ WINDOW = 2048 * UNIT  # images in a store of the run's own: 100 MB of embeddings
 PIECE = 64 * UNIT  # images whose rows are made at once
 
 
-def finder_settings(bundle: Bundle, detector: str | None, choice: Choice) -> FinderSettings | None:
-    """How faces are to be found for a bundle: as those it was trained on, or by another detector.
+def detector_for(bundle: Bundle, asked_for: str | None) -> str | None:
+    """What is to find faces for a bundle: what found those it was trained on, or another detector that is asked for.
 
     Returns
     -------
-    None if the pictures are faces as they are: `detector` is "none", or the bundle was trained on such.
+    None if the pictures are faces as they are: "none" is asked for, or the bundle was trained on such.
     """
-    name = detector or bundle.embedding.detector
-    return None if name == UNALIGNED else FinderSettings(parse_detector(name), choice)
+    name = asked_for or bundle.embedding.detector
+    return None if name == UNALIGNED else name
 
 
 def score(
@@ -71,7 +68,7 @@ def score(
     size = WINDOW if store is None else max(len(images), 1)
     for start in range(0, len(images), size):
         window = images.iloc[start : start + size].reset_index(drop=True)
-        with _store(store) as embeddings:
+        with store_or_private(store) as embeddings:
             steps = extract_in_steps(
                 window, [scorer.backbone], embeddings, finder=scorer.finder, engine=engine, on_progress=on_progress
             )
@@ -123,13 +120,3 @@ def _written(picture: Picture, path: Path) -> str:
         )
     path.write_bytes(cv2.imencode(".bmp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
     return str(path)
-
-
-@contextlib.contextmanager
-def _store(path: Place | None) -> Iterator[EmbeddingStore]:
-    """The store named, or a private one that ends with the block."""
-    if path:
-        yield open_store(path, create=True)
-    else:
-        with tempfile.TemporaryDirectory(prefix="faceprobe-") as folder:
-            yield open_store(Path(folder) / "store", create=True)

@@ -44,9 +44,7 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
         require_apart(tmp_path / "file" / "below", [])
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jpg", "x/y/a.jpg", "/elsewhere/a.jpg", "s3://bucket/a.jpg", "photos.zip/a.jpg"]
-)
+@pytest.mark.parametrize("name", ["a.jpg", "x/y/a.jpg", "/elsewhere/a.jpg", "s3://bucket/a.jpg", "photos.zip/a.jpg"])
 def test_names_keep_their_folders_within_the_folder(tmp_path, name):
     target = place_within(tmp_path.resolve(), name)
     assert target.is_relative_to(tmp_path.resolve())
