@@ -175,10 +175,12 @@ def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataF
 
 def _table_below(folder: str, names: Sequence[str]) -> pd.DataFrame:
     """Ids and paths of images below a folder."""
-    return table_of(names, [f"{folder}/{name}" for name in names])
+    below = f"{folder}/"
+    plain = folder.isprintable()  # then Arrow can put it before all names at once
+    return table_of(names, below + _texts(names) if plain else [below + name for name in names])
 
 
-def table_of(names: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
+def table_of(names: Sequence[str], paths: "Sequence[str] | pd.Series") -> pd.DataFrame:
     """A table of images as `list_images` gives it, from what they are called, (n,), and where they are, (n,)."""
     return pd.DataFrame({"image_id": _texts([printable(name) for name in names]), "path": _texts(paths)})
 

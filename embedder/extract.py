@@ -348,9 +348,8 @@ class _Committer:
                     (sha.hex(), face, *outcome) for each in waiting for (sha, face), outcome in each.outcomes.items()
                 ]
                 frame = pd.DataFrame(rows, columns=ROW_COLUMNS)
-                vectors = np.concatenate(
-                    [np.empty((0, *spec.dim)), *(each.vectors for each in waiting if len(each.vectors))]
-                )
+                none = np.empty((0, *spec.dim), spec.dtype)
+                vectors = np.concatenate([none, *(each.vectors for each in waiting if len(each.vectors))])
                 self._store.add(spec, frame, vectors, seconds=sum(each.seconds for each in waiting))
                 self._rows[print_] = []  # only now: an interrupt during the write leaves them for the last commit
         if self._files:

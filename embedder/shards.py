@@ -192,10 +192,12 @@ def write_shard(
     Equal arguments then give equal files of equal names: a repetition after a crash changes nothing.
     """
     facts = {"version": VERSION, "rows": len(table), **facts}
-    content = None
-    if vectors is not None and len(vectors):
-        content = _npy(vectors)
-        facts["vectors_sha256"] = hashlib.sha256(content).hexdigest()
+    content = _npy(vectors) if vectors is not None and len(vectors) else ()
+    if content:
+        digest = hashlib.sha256()
+        for part in content:
+            digest.update(part)
+        facts["vectors_sha256"] = digest.hexdigest()
     if replaces:
         facts["replaces"] = sorted(shard.name for shard in replaces)
     rows = _parquet(table, facts)
@@ -203,7 +205,8 @@ def write_shard(
     shard = Shard(folder, f"{stamp}-{name_hash(rows)}", facts)
     if content:
         with atomic_write(shard.vectors_path, mode=PRIVATE) as file:
-            file.write(content)
+            for part in content:
+                file.write(part)
     with atomic_write(shard.table_path, mode=PRIVATE) as file:
         file.write(rows)
     return shard
@@ -290,10 +293,12 @@ def _format_time(nanoseconds: int) -> str:
     return f"{time.strftime(_SECONDS, time.gmtime(seconds))}{rest:09}"
 
 
-def _npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _npy(array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    """What `np.save` writes: the header, and the array's own memory, of which there is no copy."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue(), array.data.cast("B")
 
 
 def _parquet(table: pa.Table, facts: dict[str, Any]) -> pa.Buffer:
