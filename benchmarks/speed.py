@@ -7,13 +7,15 @@ of them once per round; so a machine that slows down slows all. ArcFace and Face
 same for all: speed does not depend on what they have learned. Prints Markdown and writes runs/speed.csv, and
 docs/images/speed.svg with --plot.
 
+    sgemm           NumPy's product of matrices (fp32), as many multiplications as the images take in the network
     bare ...        the library itself on batches that are decoded, cropped and normalised beforehand, in its best way
     extract ...     the whole job: read, hash, decode, crop, embed and write into a new store
-    deepface ...    `DeepFace.represent` on one file after the other
+    deepface ...    `DeepFace.represent` on one file after the other, or on a list of all files
 """
 
 import argparse
 import datetime
+import math
 import os
 import subprocess
 import sys
@@ -37,12 +39,14 @@ from embedder.quantize import require_int8
 from embedder.resolve import resolve_backbone
 from embedder.runtimes.graph import BATCH, graph_input
 from embedder.seeded import seeded_weights
-from embedder.spec import BACKBONES
+from embedder.spec import BACKBONES, BackboneSpec
 from embedder.start import processor
 from embedder.store import open_store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+SGEMM = "sgemm"
 CONTESTANTS = (
+    SGEMM,
     "bare ONNX Runtime",
     "bare OpenVINO",
     "bare OpenVINO int8",
@@ -51,10 +55,12 @@ CONTESTANTS = (
     "extract fp16",
     "extract int8",
     "deepface ONNX",
+    "deepface ONNX list",
     "deepface TensorFlow",
+    "deepface TensorFlow list",
 )
 SETTINGS = {"onnx": "runtime=onnx", "openvino": "runtime=openvino", "fp16": "precision=fp16", "int8": "precision=int8"}
-DEEPFACE = {"deepface ONNX": "onnx", "deepface TensorFlow": "tensorflow"}
+MATRIX = 1024  # rows and columns of sgemm's matrices
 
 Job = Callable[[], object]
 
@@ -81,16 +87,16 @@ def main() -> None:
     print(f"\n{machine}; {given.images} images, {given.rounds} rounds, medians (lowest to highest)\n")
     print_table(found)
     if given.plot:
-        from benchmarks.speed_plot import write_plot
+        from benchmarks.plots import bars
 
-        write_plot(found, Path("docs/images/speed.svg"), title=machine, spread_of=spread_of)
+        bars(found, Path("docs/images/speed.svg"), title=machine, spread_of=spread_of)
 
 
 def measure(network: str, given: argparse.Namespace) -> pd.DataFrame:
     """Images/s of every contestant and round, for one network: columns network, contestant, round, speed."""
     prepare(network, given.folder)
-    names = [name for name in CONTESTANTS if network != "MobileFaceNet" or name not in DEEPFACE]
-    counts = {name: given.tensorflow if name == "deepface TensorFlow" else given.images for name in names}
+    names = [name for name in CONTESTANTS if network != "MobileFaceNet" or not name.startswith("deepface")]
+    counts = {name: given.tensorflow if "TensorFlow" in name else given.images for name in names}
     rows = []
     processes = {name: start(network, name, given.folder, n) for name, n in counts.items()}
     for number in range(given.rounds + 1):  # the first is to warm up
@@ -108,8 +114,9 @@ def start(network: str, name: str, folder: Path, n: int) -> "subprocess.Popen[st
     words = [sys.executable, "-m", "benchmarks.speed", "--contestant", network, name]
     words += ["--folder", str(folder), "--images", str(n)]
     environment = dict(os.environ)
-    if name in DEEPFACE:
-        environment |= {"DEEPFACE_BACKEND_ENGINE": DEEPFACE[name], "DEEPFACE_HOME": str(deepface_home(network))}
+    if name.startswith("deepface"):
+        engine = name.split()[1].lower()
+        environment |= {"DEEPFACE_BACKEND_ENGINE": engine, "DEEPFACE_HOME": str(deepface_home(network))}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(words, env=environment, text=True, **pipes)
 
@@ -175,12 +182,9 @@ def make_job(network: str, name: str, images: pd.DataFrame) -> Job:
     """What a contestant does in its turn."""
     kind, _, rest = name.partition(" ")
     if kind == "deepface":
-        from deepface import DeepFace
-
-        return lambda: [
-            DeepFace.represent(path, model_name=network, detector_backend="skip", normalization=network_pixels(network))
-            for path in images["path"]
-        ]
+        return deepface_job(network, [*images["path"]], as_list=rest.endswith("list"))
+    if kind == SGEMM:
+        return sgemm_job(len(images) * flops(resolve_backbone(model_name(network, SETTINGS["onnx"]))))
     if kind == "extract":
         return extract_job(model_name(network, SETTINGS[rest]), images)
     batches = preload(model_name(network, "runtime=onnx"), images)
@@ -188,9 +192,37 @@ def make_job(network: str, name: str, images: pd.DataFrame) -> Job:
     return onnx_job(spec, batches) if rest == "ONNX Runtime" else openvino_job(spec, batches)
 
 
-def network_pixels(network: str) -> str:
-    """deepface's name for the normalization that the network's row has."""
-    return {"ArcFace": "ArcFace", "Facenet": "Facenet2018"}[network]
+def deepface_job(network: str, paths: list[str], *, as_list: bool) -> Job:
+    """deepface's own way, with the normalization that the network's row has."""
+    from deepface import DeepFace
+
+    normalization = {"ArcFace": "ArcFace", "Facenet": "Facenet2018"}[network]
+    settings = {"model_name": network, "detector_backend": "skip", "normalization": normalization}
+    return lambda: [DeepFace.represent(each, **settings) for each in ([paths] if as_list else paths)]
+
+
+def flops(spec: BackboneSpec) -> int:
+    """Multiplications and additions of one image, in convolutions and products of matrices."""
+    from embedder.ov import openvino
+
+    model, total = openvino.Core().read_model(spec.weights), 0
+    model.reshape({model.input(0): [1, *[side.get_length() for side in [*model.input(0).partial_shape][1:]]]})
+    for op in model.get_ordered_ops():
+        kind, given = op.get_type_name(), [[*each.get_shape()] for each in op.inputs()]
+        summed = {"Convolution": 1, "GroupConvolution": 2, "MatMul": 0}.get(kind)  # sides before those summed over
+        if summed is not None:
+            sides = given[0][1:] if kind == "MatMul" else given[1][summed:]
+            total += 2 * math.prod(op.output(0).shape) * math.prod(sides)
+    return total
+
+
+def sgemm_job(operations: int) -> Job:
+    """So many operations in products of square matrices, by NumPy's BLAS on all cores."""
+    rng = np.random.default_rng(0)
+    one, other = (rng.random((MATRIX, MATRIX), np.float32) for _ in range(2))
+    out = np.empty_like(one)
+    times = max(1, round(operations / (2 * MATRIX**3)))
+    return lambda: [np.matmul(one, other, out=out) for _ in range(times)]
 
 
 def extract_job(name: str, images: pd.DataFrame) -> Job:
@@ -255,15 +287,17 @@ def spread_of(speeds: np.ndarray) -> str:
 
 
 def print_table(found: pd.DataFrame) -> None:
-    """Markdown: images/s, and the median share of the bare libraries in a round; of OpenVINO's int8 for int8."""
-    print("| network | way | images/s | of bare ONNX Runtime | of bare OpenVINO |\n|---|---|---|---|---|")
+    """Markdown: images/s, and the median share of others in a round; of bare OpenVINO's int8 for int8."""
+    print(
+        "| network | way | images/s | of bare ONNX Runtime | of bare OpenVINO | of sgemm |\n|---|---|---|---|---|---|"
+    )
     for network in found["network"].unique():
         rows = found[found["network"] == network]
         speeds = {name: rows["speed"][rows["contestant"] == name].to_numpy() for name in rows["contestant"].unique()}
         for name, own in speeds.items():
             bare = "bare OpenVINO int8" if name.endswith("int8") else "bare OpenVINO"
-            shares = [float(np.median(own / speeds[other])) for other in ("bare ONNX Runtime", bare)]
-            print(f"| {network} | {name} | {spread_of(own)} | {shares[0]:.2f} | {shares[1]:.2f} |")
+            shares = [float(np.median(own / speeds[other])) for other in ("bare ONNX Runtime", bare, SGEMM)]
+            print(f"| {network} | {name} | {spread_of(own)} | {' | '.join(f'{share:.2f}' for share in shares)} |")
 
 
 if __name__ == "__main__":
