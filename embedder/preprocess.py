@@ -183,7 +183,7 @@ def normalize(faces: Picture, *, normalization: str, channel_order: str, layout:
     ordered = faces[..., ::-1] if channel_order == "BGR" else faces
     if layout == "NCHW":
         ordered = ordered.transpose(0, 3, 1, 2)
-    values = ordered.astype(np.float32, order="C")
+    values = np.ascontiguousarray(ordered).astype(np.float32)  # in this order: bytes are moved faster than floats
     rule = NORMALIZATIONS[normalization]
     if rule is None:
         return _standardize(values)
