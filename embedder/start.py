@@ -97,7 +97,10 @@ def _start_on_gpu(spec: BackboneSpec, cores: int, *, must: bool) -> Started:
         problem = reason if isinstance(error, BackboneError) else f"{spec.name} cannot run on {gpu_name()}: {reason}"
         if must:
             raise BackboneError(problem) from None
-    return _load(reference_of(spec), cores)._replace(note=f"{problem}: the CPU takes its place")
+    try:
+        return _load(reference_of(spec), cores)._replace(note=f"{problem}: the CPU takes its place")
+    except BackboneError as error:  # of dlib, which computes on one of the two; or it was not about the GPU at all
+        raise BackboneError("; ".join(dict.fromkeys((problem, str(error))))) from None
 
 
 def _load(spec: BackboneSpec, cores: int) -> Started:
