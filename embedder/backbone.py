@@ -66,8 +66,8 @@ class Backbone:
         Returns
         -------
         ndarray of shape (n, *dim), of the spec's dtype. A row depends on its own picture alone: not on n, on its
-        place in the batch or on the number of cores. That is true to the bit, but for an .h5 file, where TensorFlow
-        does not promise more than a cosine of 0.999999.
+        place in the batch or on the number of cores. That is true to the bit, but for an .h5 file or a GPU, of which
+        no more than a cosine of 0.999999 is promised.
         """
         if len(faces) == 0:
             return np.empty((0, *self.spec.dim), self.spec.dtype)

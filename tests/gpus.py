@@ -21,17 +21,17 @@ class Driver:
     def __init__(self, devices: int = 1) -> None:
         self._devices = devices
 
-    def cuInit(self, _: int) -> int:  # noqa: N802  as CUDA has it
+    def cuInit(self, _: int) -> int:
         return 0 if self._devices else 100
 
-    def cuDeviceGet(self, _: Any, number: int) -> int:  # noqa: N802
+    def cuDeviceGet(self, _: Any, number: int) -> int:
         return 0 if number < self._devices else 101
 
-    def cuDeviceGetName(self, name: Any, size: int, _: Any) -> int:  # noqa: N802
+    def cuDeviceGetName(self, name: Any, size: int, _: Any) -> int:
         name.value = b"Fake 9000"[: size - 1]
         return 0
 
-    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+    def cuDriverGetVersion(self, version: Any) -> int:
         ctypes.cast(version, ctypes.POINTER(ctypes.c_int))[0] = 12040
         return 0
 

@@ -66,8 +66,8 @@ class GpuRuntime:
         faces = f"{self._batch} face{'s' if self._batch > 1 else ''}"
         if self._batch == self._least:
             raise BackboneError(
-                f"{self._spec.name}: the GPU's memory does not hold a batch of {faces}: end what else uses it, or "
-                "give --device cpu"
+                f"{self._spec.name}: the GPU's memory does not hold a batch of {faces}: end what else uses it, or give "
+                "fewer --workers or --device cpu"
             ) from None
         self._batch //= 2
         _LOG.warning("%s: the GPU's memory does not hold %s, so %d at a time", self._spec.name, faces, self._batch)

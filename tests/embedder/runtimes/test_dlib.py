@@ -45,7 +45,9 @@ def test_dlib_with_cuda_that_differs_has_nothing_to_fall_back_on(compiled_with_c
     monkeypatch.setattr("embedder.start.check_pictures", lambda _: pictures)
     monkeypatch.setattr("embedder.runtimes.dlib.kept_reference", lambda: kept_reference()[[1, 0, 3, 2]])
     monkeypatch.setattr("embedder.runtimes.gpu.BATCH", 4)
-    with pytest.raises(BackboneError, match=r"Dlib in fp32 on Fake 9000, .* differs from the CPU .*; Dlib cannot run on"):
+    with pytest.raises(
+        BackboneError, match=r"Dlib in fp32 on Fake 9000, .* differs from the CPU .*; Dlib cannot run on"
+    ):
         load_backbone("Dlib")
 
 

@@ -72,7 +72,7 @@ def test_memory_that_runs_out_in_between_loses_no_row_and_repeats_none():
 @pytest.mark.parametrize(("options", "tried"), [({}, [64, 32, 16, 8, 4, 2, 1]), ({"only": 8}, [8])])
 def test_memory_for_less_than_the_smallest_batch_is_an_error(options, tried):
     network = Network(holds=0)
-    told = "pixels: the GPU's memory does not hold a batch of (1 face|8 faces): .* or give --device cpu"
+    told = "pixels: the GPU's memory does not hold a batch of (1 face|8 faces): .* or --device cpu"
     with pytest.raises(BackboneError, match=told):
         runtime(network, **options).embed(faces(3))
     assert network.batches == tried
