@@ -202,18 +202,18 @@ def _circumstances(spec: BackboneSpec) -> dict[str, Any]:
         "input": [spec.normalization, spec.channel_order, spec.layout, list(spec.input_size)],
         "executor": spec.executor,
         "precision": spec.precision,
-        "versions": [*_libraries(spec.runtime), *_libraries(spec.runs_on)],
+        "versions": [*dict.fromkeys(_libraries(spec.runtime) + _libraries(spec.runs_on))],
         "machine": processor(),
     }
 
 
 def _libraries(runtime: str) -> list[str]:
     """Which packages a runtime consists of here, with their versions; the first one is what people call it by."""
-    found = []
-    for name in _module(runtime).LIBRARIES:
+    names, found = _module(runtime).LIBRARIES, []
+    for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found.append(f"{name} {importlib.metadata.version(name)}")
-    return found
+    return found or [names[0]]  # built by hand, under another name
 
 
 def _module(runtime: str) -> Any:
