@@ -61,6 +61,13 @@ EXIT_FAILURES, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 _weights_option = click.option(
     "--weights", multiple=True, help="FILE or seeded:SEED in place of a backbone's own; NAME=FILE of several."
 )
+_device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),  # embedder.spec.DEVICES, which is not loaded for --help
+    default="auto",
+    show_default=True,
+    help="Where backbones run; auto: an NVIDIA GPU, if there is one and a library for it.",
+)
 _max_failures_option = click.option(
     "--max-failures",
     type=_COUNT,
@@ -198,6 +205,7 @@ def index(folder: Path, dataset: str, output: Path) -> None:
 @click.option("--flip", is_flag=True, help="Average each embedding with the mirror image's.")
 @click.option("--runtime", help="onnx, keras (.h5 files), openvino, or auto: the fastest here. Else onnx or keras.")
 @click.option("--precision", help="fp16, or int8, calibrated once on some of these images; by openvino. Else fp32.")
+@_device_option
 @click.option(
     "--min-cosine",
     type=click.FloatRange(-1, 1),
@@ -254,6 +262,7 @@ def extract(
       faceprobe extract photos/ --backbone net.onnx --store store
       faceprobe extract photos/ --backbone net.onnx --runtime auto --store store
       faceprobe extract photos/ --backbone net.onnx --precision int8 --store store
+      faceprobe extract photos/ --backbone net.onnx --device cuda --store store
       faceprobe extract photos/ --backbone net.onnx,channel_order=RGB,normalization=ArcFace --store store
 
     \b
@@ -313,6 +322,7 @@ def _backbones_asked_for(
 
     given = _view(options) | {name: options[name] for name in ("runtime", "precision") if options[name]}
     given |= {"flip": "yes"} if options["flip"] else {}
+    given |= {"device": options["device"]} if options["device"] != AUTO else {}
     chosen = [*dict.fromkeys(with_settings(with_weights(names, options["weights"]), given))]
     rows = [resolve_backbone(name) for name in chosen]
     for row in rows:
@@ -772,6 +782,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 @click.option("--backbone", "name", help="For a bundle without weights: the .onnx file it was trained on.")
 @_face_options("all")
 @click.option("--accept-mismatch", is_flag=True, help="Score though faces are found or cut otherwise; rows say so.")
+@_device_option
 @click.option("--workers", type=click.IntRange(min=1), help="As of `extract`.")
 @click.option("--store", "store_path", type=_PLACE, help="Take known embeddings from here and keep new ones.")
 @click.option(
@@ -977,8 +988,10 @@ def _scorer(stack: contextlib.ExitStack, bundle: "Bundle", options: dict[str, An
 
     view = {key: value for key, value in _view(options).items() if value != UNALIGNED}
     settings = _finder_settings(options, detector_for(bundle, options["detector"]), "all")
-    accepted = {"view": view, "accept_mismatch": options["accept_mismatch"]}
+    accepted = {"view": view, "accept_mismatch": options["accept_mismatch"], "device": options["device"]}
     backbone = stack.enter_context(bundle.load_backbone(options["name"], **accepted))
+    if backbone.note:
+        click.echo(backbone.note, err=True)
     finder = stack.enter_context(load_finder(settings)) if settings else None
     processes = options["workers"] or (usable_cores() if finder else 0)
     engine = Workers([backbone], processes, finder=finder) if processes else None

@@ -18,6 +18,7 @@ from embedder.seeded import seeded_weights
 from embedder.spec import (
     AUTO,
     BACKBONES,
+    CUDA,
     EXECUTORS,
     L2_NORMALIZED,
     MIRRORED,
@@ -65,8 +66,8 @@ class Backbone:
         Returns
         -------
         ndarray of shape (n, *dim), of the spec's dtype. A row depends on its own picture alone: not on n, on its
-        place in the batch or on the number of cores. That is true to the bit, but for an .h5 file, where TensorFlow
-        does not promise more than a cosine of 0.999999.
+        place in the batch or on the number of cores. That is true to the bit, but for an .h5 file or a GPU, of which
+        no more than a cosine of 0.999999 is promised.
         """
         if len(faces) == 0:
             return np.empty((0, *self.spec.dim), self.spec.dtype)
@@ -117,7 +118,8 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
         that faces are aligned to, with its `margin` in percent and the `detector` that finds them; and `flip=yes` for
         the mean of its embedding and its mirror image's.
         `runtime` says what executes a file: onnx or keras, the references for .onnx and .h5 files, openvino for either,
-        or auto for the fastest here; `precision` fp16 or int8 is for openvino.
+        or auto for the fastest here; `precision` fp16 or int8 is for openvino. `device` is cpu, cuda, or auto: a GPU
+        where there is one and a library that uses it.
     cores : how many to use; all that this process may use by default.
 
     Raises
@@ -150,7 +152,7 @@ def settle_runtime(name: str, held: Mapping[str, EmbeddingSpec]) -> str:
     with start_backbone(reference_of(row), cores=1) as reference:
         begun = held.get(reference.spec.fingerprint)
     runtime = begun.recorded["runtime"] if begun else fastest(row, usable_cores())
-    can = runtime in EXECUTORS.get(row.runtime, ()) and importlib.util.find_spec(runtime)
+    can = row.device != CUDA and runtime in EXECUTORS.get(row.runtime, ()) and importlib.util.find_spec(runtime)
     return with_runtime(name, runtime if can else row.runtime)
 
 
@@ -202,6 +204,7 @@ def _embedding_spec(spec: BackboneSpec, library: str) -> EmbeddingSpec:
             "licence": spec.licence,
             "url": spec.url,
             "runtime": spec.runs_on,
+            "device": spec.device,
             "layout": spec.layout,
             "library": library,
             "weights_file": spec.weights.name if spec.weights else None,

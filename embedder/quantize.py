@@ -24,7 +24,7 @@ from data.errors import BackboneError
 from embedder.backbone import Backbone, drawn_weights, start_backbone
 from embedder.int8 import Int8Model, identity, int8_file, read_int8, write_int8
 from embedder.preprocess import ImageRejected, Picture, decode, padded, read_file
-from embedder.runtimes.graph import complete, graph_input
+from embedder.runtimes.graph import BATCH, complete, graph_input
 from embedder.selfcheck import fidelity
 from embedder.spec import BackboneSpec
 from embedder.start import reference_of
@@ -116,7 +116,8 @@ def _calibrated(spec: BackboneSpec, faces: Picture) -> tuple[bytes, bytes]:
     nncf = import_nncf()
     ranges = importlib.import_module("nncf.quantization.range_estimator").RangeEstimatorParametersSet
     model = fused_model(spec)
-    spec, batch = complete(spec, input_shape(model))
+    spec, only = complete(spec, input_shape(model))
+    batch = only or BATCH
     model.reshape({model.input(0): graph_input(spec, padded(faces[:1], batch)).shape})
     inputs = [graph_input(spec, padded(faces[start : start + batch], batch)) for start in range(0, len(faces), batch)]
     with contextlib.redirect_stdout(io.StringIO()):  # bars

@@ -15,9 +15,13 @@ from embedder.seeded import is_seeded
 from embedder.spec import (
     AUTO,
     BACKBONES,
+    CPU,
+    CUDA,
     DEFAULT_DETECTOR,
+    DEVICES,
     EXECUTORS,
     MIRRORED,
+    ON_GPUS,
     PRECISIONS,
     SEEDED,
     UNALIGNED,
@@ -33,7 +37,7 @@ _ROW_KEYS = ("weights", "normalization", "channel_order")
 _VIEW_KEYS = ("crop", "margin", "detector", "flip")  # which any backbone takes
 _MARGINS = range(-40, 101)  # percent
 _DEFAULT_TEMPLATE = "chip"  # what a detector's faces are aligned to unless something else is said
-_RUN_KEYS = ("runtime", "precision")  # which change no setting of the network, and any backbone takes, too
+_RUN_KEYS = ("runtime", "precision", "device")  # which change no setting of the network, and any backbone takes, too
 _LARGEST_SEED = 2**63 - 1
 _CHOICES = {"channel_order": ("RGB", "BGR"), "normalization": tuple(NORMALIZATIONS), "layout": ("NCHW", "NHWC")}
 _RUNTIMES = {".onnx": "onnx", ".h5": "keras"}  # by the ending of the weight file
@@ -114,8 +118,26 @@ def _cropped(row: BackboneSpec, *, crop: str = "", margin: str = "", detector: s
     return row if int(crop) == 100 else dataclasses.replace(row, crop=row.crop.replace(WHOLE, f"central {int(crop)}%"))
 
 
-def _run_by(row: BackboneSpec, *, runtime: str = "", precision: str = "") -> BackboneSpec:
-    """A row of data that a runtime executes, in some precision; the reference and fp32 unless they are named."""
+def on_device(row: BackboneSpec, device: str) -> BackboneSpec:
+    """A row of data that is to run on a device, one of DEVICES.
+
+    Raises
+    ------
+    BackboneError : there is no such device, or none such for its runtime.
+    """
+    able = DEVICES if row.runs_on in (*ON_GPUS, AUTO) else (AUTO, CPU)
+    if device in able:
+        return dataclasses.replace(row, device=device)
+    why = f": {row.runs_on} computes on the CPU alone here" if device == CUDA else ""
+    raise BackboneError(f"device of {row.name} must be {' or '.join(able)}, found {device}{why}")
+
+
+def _run_by(row: BackboneSpec, *, runtime: str = "", precision: str = "", device: str = AUTO) -> BackboneSpec:
+    """A row of data as it is executed; by the reference, in fp32 and on a GPU if there is one unless they are named."""
+    return on_device(_executed(row, runtime, precision), device)
+
+
+def _executed(row: BackboneSpec, runtime: str, precision: str) -> BackboneSpec:
     others = EXECUTORS.get(row.runtime, ())
     on = f" on {row.weights.name}" if row.weights else ""
     if runtime not in ("", AUTO, row.runtime, *others):

@@ -43,4 +43,4 @@ def _cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
 
 def check_pictures(size: tuple[int, int]) -> Picture:
     """Fixed pictures (PICTURES, *size, 3), the same on every machine."""
-    return draw_pictures(PICTURES, size, seed=1)
+    return np.ascontiguousarray(draw_pictures(PICTURES, size, seed=1))

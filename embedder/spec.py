@@ -21,6 +21,7 @@ class BackboneSpec:
     name : what tables and reports call it.
     runtime : the module of `embedder.runtimes` that executes it: the reference for its kind of file.
     executor : another one that does so in the reference's place; AUTO for the fastest here, "" for the reference.
+    device : where that one computes: CPU, CUDA for an NVIDIA GPU, AUTO for a GPU where there is one.
     dim : shape of one row, e.g. (128,) for a vector, (128, 128) for a picture.
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
@@ -61,6 +62,7 @@ class BackboneSpec:
     graph: str = ""
     weights: Path | None = None
     executor: str = ""
+    device: str = "auto"
     int8_file: Path | None = None
     given: bool = False
     seed: int | None = None
@@ -85,7 +87,10 @@ class BackboneSpec:
 
 L2_NORMALIZED = "output, l2-normalized"
 SEEDED = "seeded:"  # and a number, in place of a weight file: weights drawn at random
-AUTO = "auto"  # as an executor: the fastest one here
+AUTO = "auto"  # as an executor: the fastest one here; as a device: a GPU if there is one
+CPU, CUDA = "cpu", "cuda"
+DEVICES = (AUTO, CPU, CUDA)
+ON_GPUS = ("onnx", "keras", "dlib")  # runtimes that can compute on one
 INT8 = "int8"  # in a fingerprint with the digest of the model
 PRECISIONS = ("fp32", "fp16", INT8)  # those below fp32 are OpenVINO's
 EXECUTORS = {"onnx": ("openvino",), "keras": ("openvino",)}  # which others execute what a runtime does

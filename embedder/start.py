@@ -4,6 +4,7 @@ The reference is ONNX Runtime for .onnx files and TensorFlow for .h5 files. Anot
 shown, for these weights, on this machine and with these versions, that its embeddings are the reference's.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from data.errors import BackboneError
 from data.files import sha256_of_file
 from embedder.cache import recall, remember
+from embedder.gpu import gpu_name, settle_device
 from embedder.preprocess import Picture
+from embedder.runtimes import dlib
 from embedder.selfcheck import LOWEST, check_pictures, fidelity
-from embedder.spec import AUTO, EXECUTORS, BackboneSpec
+from embedder.spec import AUTO, CPU, CUDA, EXECUTORS, BackboneSpec
 
 FASTER = 1.05  # what another runtime must reach, the reference's speed being 1, to be worth its place
 ROUNDS, FACES_PER_CORE = 3, 16  # of the measurement by which the fastest is chosen
@@ -58,7 +61,7 @@ class Started(NamedTuple):
 
 
 def start_runtime(spec: BackboneSpec, cores: int) -> Started:
-    """Start the runtime that a row asks for, or the reference where that one's embeddings are others.
+    """Start the runtime that a row asks for where it asks for it, or the reference if that one's embeddings are others.
 
     Raises
     ------
@@ -67,28 +70,52 @@ def start_runtime(spec: BackboneSpec, cores: int) -> Started:
     """
     if spec.executor == AUTO:
         spec = replace(spec, executor=fastest(spec, cores))
-    problem = _problem(spec, cores)
+    settled = settle_device(spec)
+    if settled.device == CUDA:
+        return _start_on_gpu(settled, cores, must=spec.device == CUDA)
+    problem = _problem(settled, cores)
     if not problem:
-        return _load(spec, cores)
+        return _load(settled, cores)
     if spec.precision != "fp32":
         raise BackboneError(f"{problem}: leave out precision={spec.precision}")
-    return _load(replace(spec, executor=""), cores)._replace(note=f"{problem}: {spec.runtime} takes its place")
+    return _load(replace(settled, executor=""), cores)._replace(note=f"{problem}: {spec.runtime} takes its place")
+
+
+def _start_on_gpu(spec: BackboneSpec, cores: int, *, must: bool) -> Started:
+    """Start a reference on a GPU, or on the CPU if embeddings differ.
+
+    Parameters
+    ----------
+    must : whether it is an error that the GPU is of no use, else a reason to take the CPU.
+    """
+    try:
+        problem = _problem(spec, cores)
+        if not problem:
+            return _load(spec, cores)._replace(note=f"{spec.name} runs on {gpu_name()}")
+    except Exception as error:  # noqa: BLE001  the libraries raise whatever they stumble over
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        problem = reason if isinstance(error, BackboneError) else f"{spec.name} cannot run on {gpu_name()}: {reason}"
+        if must:
+            raise BackboneError(problem) from None
+    try:
+        return _load(reference_of(spec), cores)._replace(note=f"{problem}: the CPU takes its place")
+    except BackboneError as error:  # of dlib, which computes on one of the two; or it was not about the GPU at all
+        raise BackboneError("; ".join(dict.fromkeys((problem, str(error))))) from None
 
 
 def _load(spec: BackboneSpec, cores: int) -> Started:
-    module = importlib.import_module(f"embedder.runtimes.{spec.runs_on}")
-    spec, runtime = module.load(spec, cores)
-    return Started(spec, runtime, f"{module.LIBRARY} {importlib.metadata.version(module.LIBRARY)}")
+    spec, runtime = _module(spec.runs_on).load(spec, cores)
+    return Started(spec, runtime, _libraries(spec.runs_on)[0])
 
 
 def reference_of(spec: BackboneSpec) -> BackboneSpec:
     """The row whose embeddings are the measure for another's."""
-    return replace(spec, executor="", precision="fp32" if spec.executor else spec.precision)
+    return replace(spec, executor="", device=CPU, precision="fp32" if spec.executor else spec.precision)
 
 
 def _problem(spec: BackboneSpec, cores: int) -> str:
     """What is wrong with a runtime in the reference's place, found out once; "" for one that is as good."""
-    least = LOWEST.get(spec.precision) if spec.executor else None
+    least = LOWEST.get(spec.precision) if spec.executor or spec.device == CUDA else None
     if least is None:
         return ""
     question = {"what": "lowest cosine to the reference, mean subtracted", **_circumstances(spec)}
@@ -98,30 +125,43 @@ def _problem(spec: BackboneSpec, cores: int) -> str:
         remember(question, lowest)
     if lowest >= least:
         return ""
+    by, other = (gpu_name(), "the CPU") if spec.device == CUDA else (spec.executor, spec.runtime)
     return (
-        f"{spec.name} in {spec.precision} on {spec.executor} differs from {spec.runtime} on this machine "
+        f"{spec.name} in {spec.precision} on {by} differs from {other} on this machine "
         f"(lowest cosine {lowest:.6f}, expected {least})"
     )
 
 
 def _lowest_cosine(spec: BackboneSpec, cores: int) -> float:
-    rows = []
-    for each in (reference_of(spec), spec):  # the reference first: what it refuses is not tried
-        started = _load(each, cores)
-        rows.append(started.runtime.embed(check_pictures(started.spec.input_size)))
+    # the reference first: what it refuses is not tried
+    reference = dlib.kept_reference() if spec.runtime == "dlib" else _check_rows(reference_of(spec), cores)
+    return fidelity(_check_rows(spec, cores), reference).lowest
+
+
+def _check_rows(spec: BackboneSpec, cores: int) -> NDArray[Any]:
+    """What a runtime makes of the self-check's pictures."""
+    started = _load(spec, cores)
+    try:
+        return started.runtime.embed(check_pictures(started.spec.input_size))
+    finally:
         started.runtime.close()
-    return fidelity(rows[1], rows[0]).lowest
 
 
 def fastest(spec: BackboneSpec, cores: int) -> str:
-    """The executor that is fastest here, by a short measurement that is remembered; "" for the reference."""
+    """The executor that is fastest here, by a short measurement that is remembered; "" for the reference.
+
+    The reference is measured on a GPU where it would use one, and is the only one if it must.
+    """
     others = [name for name in EXECUTORS.get(spec.runtime, ()) if importlib.util.find_spec(name)]
-    rows = [row for name in others if _is_fit(row := replace(spec, executor=name), cores)]
+    if not others or spec.device == CUDA:
+        return ""
+    rows = [row for name in others if _is_fit(row := replace(spec, executor=name, device=CPU), cores)]
     if not rows:
         return ""
-    question = {"what": "fastest executor", "cores": cores, "of": [_circumstances(row) for row in rows]}
+    own = settle_device(replace(spec, executor=""))
+    question = {"what": "fastest executor", "cores": cores, "of": [_circumstances(row) for row in (own, *rows)]}
     if (known := recall(question)) is None:
-        known = _measured([reference_of(spec), *rows], cores)
+        known = _measured([replace(spec, executor=""), *rows], cores)
         remember(question, known)
     return str(known)
 
@@ -136,7 +176,7 @@ def _is_fit(spec: BackboneSpec, cores: int) -> bool:
 
 def _measured(rows: list[BackboneSpec], cores: int) -> str:
     """The executor of the fastest row; the first, the reference, unless another is clearly faster."""
-    started = [_load(row, cores) for row in rows]
+    started = [start_runtime(row, cores) for row in rows]
     faces = np.concatenate([check_pictures(started[0].spec.input_size)] * max(1, cores * FACES_PER_CORE // 32))
     seconds: list[list[float]] = [[] for _ in rows]
     for each in started:
@@ -155,22 +195,29 @@ def _measured(rows: list[BackboneSpec], cores: int) -> str:
 
 def _circumstances(spec: BackboneSpec) -> dict[str, Any]:
     """All that decides what a runtime makes of a row of data."""
-    libraries = [importlib.import_module(f"embedder.runtimes.{name}").LIBRARY for name in (spec.runtime, spec.runs_on)]
+    on_gpu = {"gpu": gpu_name()} if spec.device == CUDA else {}
     return {
+        **on_gpu,
         "weights": sha256_of_file(spec.weights) if spec.weights else None,
         "input": [spec.normalization, spec.channel_order, spec.layout, list(spec.input_size)],
         "executor": spec.executor,
         "precision": spec.precision,
-        "versions": {name: _version(name) for name in libraries},
+        "versions": [*dict.fromkeys(_libraries(spec.runtime) + _libraries(spec.runs_on))],
         "machine": processor(),
     }
 
 
-def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
+def _libraries(runtime: str) -> list[str]:
+    """Which packages a runtime consists of here, with their versions; the first one is what people call it by."""
+    names, found = _module(runtime).LIBRARIES, []
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return found or [names[0]]  # built by hand, under another name
+
+
+def _module(runtime: str) -> Any:
+    return importlib.import_module(f"embedder.runtimes.{runtime}")
 
 
 def processor() -> str:

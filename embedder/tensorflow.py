@@ -30,4 +30,10 @@ with quiet():
 
     tf.config.list_physical_devices()  # looks for a GPU, and would say later that there is none
 
+if _GPUS := tf.config.list_physical_devices("GPU"):
+    with contextlib.suppress(RuntimeError):  # where somebody has computed with TensorFlow, it is what it is
+        for _gpu in _GPUS:
+            tf.config.experimental.set_memory_growth(_gpu, True)  # else it takes all memory at once
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # which rounds to 10 bits
+
 __all__ = ["quiet", "tf"]

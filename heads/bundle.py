@@ -34,8 +34,8 @@ from data.files import atomic_write, sha256_of_file
 from embedder.backbone import Backbone, start_backbone
 from embedder.faces.choice import Choice
 from embedder.preprocess import Picture
-from embedder.resolve import in_precision, recall_backbone, resolve_backbone, with_view
-from embedder.spec import BACKBONES, BackboneSpec, EmbeddingSpec, difference
+from embedder.resolve import in_precision, on_device, recall_backbone, resolve_backbone, with_view
+from embedder.spec import AUTO, BACKBONES, BackboneSpec, EmbeddingSpec, difference
 from heads.calibrate import Calibration, from_dict, to_dict
 from heads.net import Net
 from heads.tasks import Task
@@ -155,6 +155,7 @@ class Bundle:
         *,
         view: Mapping[str, str] = MappingProxyType({}),
         accept_mismatch: bool = False,
+        device: str = AUTO,
         cores: int | None = None,
     ) -> Backbone:
         """Start the bundle's backbone, or the one named if its embeddings are the same.
@@ -163,6 +164,7 @@ class Bundle:
         ----------
         view : settings `crop`, `margin` and `detector` in place of those that the heads were trained with,
         accept_mismatch : which is refused unless it is asked for by this.
+        device : where it runs, one of `embedder.spec.DEVICES`; AUTO leaves it to the name.
 
         Raises
         ------
@@ -171,6 +173,7 @@ class Bundle:
         BackboneError : its file, known by name, is not where it was.
         """
         row = with_view(self.backbone_spec(name), view)
+        row = row if device == AUTO else on_device(row, device)
         backbone = start_backbone(row, cores=cores)
         differing = self.mismatch(backbone)
         if not differing or (accept_mismatch and {field for field, _, _ in differing} <= set(ACCEPTABLE)):

@@ -7,6 +7,7 @@ lack; the files are found without importing it.
 import dataclasses
 import functools
 import importlib.util
+import os
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 from data.errors import BackboneError
 from embedder.preprocess import Picture
 from embedder.processes import exit_of, start_processes
-from embedder.spec import BackboneSpec
+from embedder.runtimes.gpu import GpuRuntime
+from embedder.spec import CUDA, BackboneSpec
 
-LIBRARY = "dlib-bin"
+# read when NVIDIA's libraries load: dlib has no switch of its own for TF32, which rounds to 10 bits
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+
+LIBRARIES = ("dlib-bin", "dlib")
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 CHUNK = 8  # faces per message to a process: half a second of work
 IN_PROCESS = 8  # starting processes takes longer than this many faces
@@ -71,12 +76,16 @@ def _embed_chunk(weights: str, faces: Picture) -> NDArray[np.float32]:
     return np.array([network.compute_face_descriptor(face) for face in faces], np.float32)
 
 
-def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, DlibRuntime]:
+def _embed_batch(weights: str, faces: Picture) -> NDArray[np.float32]:
+    return np.array(_network(weights).compute_face_descriptor(list(faces)), np.float32)
+
+
+def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, DlibRuntime | GpuRuntime]:
     """Find dlib and its weights.
 
     Raises
     ------
-    BackboneError : says which package is missing.
+    BackboneError : says which package is missing; or dlib is compiled for a GPU and is to compute without.
     """
     found = importlib.util.find_spec("face_recognition_models")
     if importlib.util.find_spec("dlib") is None or found is None:
@@ -85,4 +94,35 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, DlibRuntime]:
     files = [path for folder in folders if (path := Path(folder) / "models" / WEIGHTS).is_file()]
     if not files:
         raise BackboneError(f"face_recognition_models is installed without {WEIGHTS}: install it again")
-    return dataclasses.replace(spec, weights=files[0]), DlibRuntime(files[0], cores=cores)
+    spec = dataclasses.replace(spec, weights=files[0])
+    if spec.device == CUDA:
+        run = functools.partial(_embed_batch, str(files[0]))
+        return spec, GpuRuntime(run, spec, is_memory_error=is_memory_error)
+    if not lacks_cuda():
+        raise BackboneError(
+            "Dlib cannot run on the CPU: the installed dlib is compiled with CUDA and computes on a GPU alone: "
+            "pip uninstall dlib, pip install dlib-bin"
+        )
+    return spec, DlibRuntime(files[0], cores=cores)
+
+
+def lacks_cuda() -> str:
+    """What keeps dlib from a GPU, and what to do; "" if nothing does."""
+    import dlib
+
+    if dlib.DLIB_USE_CUDA:
+        return ""
+    return (
+        "the installed dlib is compiled without CUDA: pip uninstall dlib-bin, then pip install dlib, which compiles it "
+        "with CUDA if its compiler and cuDNN are there"
+    )
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether dlib says that the GPU's memory ran out: "calling cudaMalloc() ... reason: out of memory"."""
+    return isinstance(error, RuntimeError) and "reason: out of memory" in str(error)
+
+
+def kept_reference() -> NDArray[np.float32]:
+    """What dlib on a CPU makes of the self-check's pictures: a dlib that computes on a GPU cannot say it."""
+    return np.load(Path(__file__).with_name("dlib_reference.npy"), allow_pickle=False)

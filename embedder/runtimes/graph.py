@@ -60,8 +60,12 @@ def graph_input(spec: BackboneSpec, faces: Picture) -> NDArray[np.float32]:
     return normalize(faces, normalization=spec.normalization, channel_order=spec.channel_order, layout=spec.layout)
 
 
-def complete(spec: BackboneSpec, shape: list[Any]) -> tuple[BackboneSpec, int]:
-    """Fill layout and input size from the graph's input shape, e.g. ['N', 3, 112, 112]; return its batch size, too.
+def complete(spec: BackboneSpec, shape: list[Any]) -> tuple[BackboneSpec, int | None]:
+    """Fill layout and input size from the graph's input shape, e.g. ['N', 3, 112, 112].
+
+    Returns
+    -------
+    The spec, and the one batch size that the graph takes; None if it takes any.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def complete(spec: BackboneSpec, shape: list[Any]) -> tuple[BackboneSpec, int]:
             f"{spec.name} is described as {layout} with faces of {size[0]} x {size[1]}, its graph takes {shape}: "
             "mend layout or input_size"
         )
-    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else BATCH
+    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
     return dataclasses.replace(spec, layout=layout, input_size=size), batch
 
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from data.errors import BackboneError
 from embedder.preprocess import Picture, normalize, padded
-from embedder.spec import BackboneSpec
+from embedder.runtimes.gpu import GpuRuntime
+from embedder.spec import CUDA, BackboneSpec
 
-LIBRARY = "deepface"
+LIBRARIES = ("deepface", "tensorflow")
 BATCH = 16  # every call has this shape, the last one padded; 8 takes 5 to 14% longer, 32 is no faster with ArcFace
 
 
@@ -34,11 +35,12 @@ class KerasRuntime:
 
     def embed(self, faces: Picture) -> NDArray[np.float32]:
         """Faces (n, height, width, 3) uint8 RGB to (n, dim) float32."""
-        return np.concatenate([self._run(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH)])
+        parts = (faces[start : start + BATCH] for start in range(0, len(faces), BATCH))
+        return np.concatenate([self.run(padded(part, BATCH))[: len(part)] for part in parts])
 
-    def _run(self, faces: Picture) -> NDArray[np.float32]:
-        images = network_input(self._spec, padded(faces, BATCH))
-        return self._network(images)[: len(faces)]
+    def run(self, faces: Picture) -> NDArray[np.float32]:
+        """The same, of a whole batch; of each new size of batch the first takes long."""
+        return self._network(network_input(self._spec, faces))
 
     @functools.cached_property
     def _network(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -48,9 +50,12 @@ class KerasRuntime:
             tf.config.threading.set_intra_op_parallelism_threads(self._cores)
         network = build_network(self._spec, self.load_weights)
         graph = tf.function(lambda images: network(images, training=False))
-        shape = tf.TensorSpec((BATCH, *self._spec.input_size, 3), tf.float32)
-        compiled = graph.get_concrete_function(shape)
-        return lambda images: compiled(tf.constant(images)).numpy()
+
+        def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+            with tf.device(_place(self._spec)):
+                return graph(tf.constant(images)).numpy()
+
+        return run
 
     def load_weights(self, network: Any) -> None:
         try:
@@ -63,13 +68,13 @@ class KerasRuntime:
 
     def warm_up(self) -> None:
         """Load TensorFlow, build the network and run it once."""
-        self._run(np.zeros((1, *self._spec.input_size, 3), np.uint8))
+        self.embed(np.zeros((1, *self._spec.input_size, 3), np.uint8))
 
     def close(self) -> None:
         """TensorFlow keeps its threads; the network goes with this object."""
 
 
-def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, KerasRuntime]:
+def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, KerasRuntime | GpuRuntime]:
     """Check that what the network needs is installed.
 
     Raises
@@ -83,7 +88,29 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, KerasRuntime]:
             f"{spec.name} on an .h5 file needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     spec = replace(spec, layout="NHWC")
-    return spec, KerasRuntime(spec, cores=cores)
+    runtime = KerasRuntime(spec, cores=cores)
+    return spec, GpuRuntime(runtime.run, spec, is_memory_error=is_memory_error) if spec.device == CUDA else runtime
+
+
+def lacks_cuda() -> str:
+    """What keeps TensorFlow from a GPU, and what to do; "" if nothing does."""
+    from embedder.tensorflow import tf
+
+    found = tf.config.list_physical_devices("GPU")
+    return "" if found else "TensorFlow finds none that it can use: pip install 'tensorflow[and-cuda]'"
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether TensorFlow says that memory ran out, of which a copy to the GPU says something else."""
+    from embedder.tensorflow import tf
+
+    copying = isinstance(error, tf.errors.InternalError) and "Dst tensor is not initialized" in str(error)
+    return copying or isinstance(error, tf.errors.ResourceExhaustedError)
+
+
+def _place(spec: BackboneSpec) -> str:
+    """Where TensorFlow is to keep a network and compute; by itself it takes a GPU if it finds one."""
+    return "/GPU:0" if spec.device == CUDA else "/CPU:0"
 
 
 def network_input(spec: BackboneSpec, faces: Picture) -> NDArray[np.float32]:
@@ -107,7 +134,7 @@ def build_network(spec: BackboneSpec, load_weights: Callable[[Any], object]) -> 
     ------
     BackboneError : `tf.keras` is Keras 3.
     """
-    import embedder.tensorflow  # noqa: F401  before deepface, so that it decides how TensorFlow is loaded
+    from embedder.tensorflow import tf  # before deepface, so that it decides how TensorFlow is loaded
 
     if not importlib.import_module("tensorflow.keras.models").Model.__module__.startswith("tf_keras"):
         raise BackboneError(
@@ -125,7 +152,7 @@ def build_network(spec: BackboneSpec, load_weights: Callable[[Any], object]) -> 
 
     module, _, function = spec.graph.partition(".")
     stand_ins = {"download_weights_if_necessary": lambda **_: "", "load_model_weights": load}
-    with _replaced(weight_utils, stand_ins):
+    with tf.device(_place(spec)), _replaced(weight_utils, stand_ins):
         return getattr(importlib.import_module(f"deepface.models.facial_recognition.tf.{module}"), function)()
 
 

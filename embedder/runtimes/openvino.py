@@ -21,10 +21,10 @@ from data.files import sha256_of_file
 from embedder.cache import cache_folder
 from embedder.int8 import read_int8
 from embedder.runtimes import keras
-from embedder.runtimes.graph import GraphRuntime, Run, check_output, complete
+from embedder.runtimes.graph import BATCH, GraphRuntime, Run, check_output, complete
 from embedder.spec import INT8, BackboneSpec
 
-LIBRARY = "openvino"
+LIBRARIES = ("openvino",)
 _HINTS = {"fp16": "f16"}  # what is not fp16 computes in fp32 where it is not quantized
 
 
@@ -39,7 +39,8 @@ def load(spec: BackboneSpec, cores: int) -> tuple[BackboneSpec, GraphRuntime]:
         raise BackboneError(f"{spec.name} on OpenVINO needs openvino: pip install openvino")
     try:
         spec, model = _read(spec)
-        spec, batch = complete(spec, input_shape(model))
+        spec, only = complete(spec, input_shape(model))
+        batch = only or BATCH
         run = _compiled(model, spec, batch=batch, cores=cores)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
@@ -102,7 +103,7 @@ def fused_model(spec: BackboneSpec) -> Any:
     if spec.runtime == "onnx":
         return openvino.convert_model(spec.weights)
     folder = cache_folder() / "openvino"
-    version = importlib.metadata.version(LIBRARY)
+    version = importlib.metadata.version("openvino")
     kept = folder / f"{sha256_of_file(spec.weights) if spec.weights else spec.name}-{version}.xml"
     try:
         if not kept.exists():
@@ -117,8 +118,9 @@ def _convert(spec: BackboneSpec, kept: Path) -> None:
     """Build deepface's network and write it down for OpenVINO, which takes TensorFlow a quarter of a minute."""
     from embedder.ov import openvino
 
-    spec, runtime = keras.load(spec, cores=1)
-    model = openvino.convert_model(keras.build_network(spec, runtime.load_weights))
+    keras.load(spec, cores=1)  # says which packages are missing
+    network = keras.build_network(spec, keras.KerasRuntime(spec, cores=1).load_weights)
+    model = openvino.convert_model(network)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=kept.parent) as work:
         made = Path(work) / "model.xml"
         openvino.save_model(model, made, compress_to_fp16=False)

@@ -3,7 +3,7 @@
 from embedder.preprocess import Picture
 from embedder.spec import BackboneSpec
 
-LIBRARY = "opencv-contrib-python-headless"
+LIBRARIES = ("opencv-contrib-python-headless",)
 
 
 class PixelsRuntime:

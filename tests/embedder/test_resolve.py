@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,28 @@ def test_runtime_and_precision_say_what_executes(tmp_path, settings, executor, p
 def test_runtime_that_cannot_execute_a_backbone_is_refused(tmp_path, name, said):
     file = f"{write_mean_colour_onnx(tmp_path / 'm.onnx')},channel_order=RGB,normalization=raw"
     name = f"{file},runtime=tensorrt" if name == "{}" else name.format(file)
+    with pytest.raises(BackboneError, match=re.escape(said)):
+        resolve_backbone(name)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "auto"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_device_is_kept_and_changes_nothing_else(tmp_path, runtime, device):
+    name = f"{write_mean_colour_onnx(tmp_path / 'm.onnx')},channel_order=RGB,normalization=raw,runtime={runtime}"
+    row = resolve_backbone(f"{name},device={device}")
+    assert row == replace(resolve_backbone(name), device=device)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("device=gpu", "device of m must be auto or cpu or cuda, found gpu"),
+        ("runtime=openvino,device=cuda", "device of m must be auto or cpu, found cuda: openvino computes on the CPU"),
+        ("precision=int8,device=cuda", "device of m must be auto or cpu, found cuda: openvino computes on the CPU"),
+    ],
+)
+def test_device_that_a_runtime_does_not_have_is_refused(tmp_path, settings, said):
+    name = f"{write_mean_colour_onnx(tmp_path / 'm.onnx')},channel_order=RGB,normalization=raw,{settings}"
     with pytest.raises(BackboneError, match=re.escape(said)):
         resolve_backbone(name)
 

@@ -1,5 +1,6 @@
 """A runtime takes the reference's place only where its embeddings are the reference's; the fastest is chosen once."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 
@@ -12,6 +13,7 @@ from embedder.backbone import load_backbone, settle_runtime
 from embedder.runtimes import openvino
 from embedder.runtimes.graph import GraphRuntime
 from tests.fakes import write_pooling_onnx
+from tests.gpus import NAME, Driver, Gpu
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs openvino")
 
@@ -132,3 +134,76 @@ def test_cache_that_cannot_be_written_is_no_obstacle(name, tmp_path, monkeypatch
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert load_backbone(f"{name},runtime=openvino").spec.recorded["runtime"] == "openvino"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Return a GPU that does as told."""
+    gpu = Gpu()
+    gpu.install(monkeypatch)
+    return gpu
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_wrong_gpu_is_found_out_and_the_cpu_takes_its_place(name, gpu, device):
+    gpu.off = 0.02
+    with load_backbone(f"{name},device=cpu") as reference, load_backbone(f"{name},device={device}") as backbone:
+        assert backbone.note.startswith(
+            f"net in fp32 on {NAME} differs from the CPU on this machine (lowest cosine 0.99"
+        )
+        assert backbone.note.endswith("expected 0.99999): the CPU takes its place")
+        assert backbone.spec.recorded["device"] == "cpu"
+        np.testing.assert_array_equal(backbone.embed(faces()), reference.embed(faces()))
+
+
+def test_gpu_is_checked_once_and_another_one_again(name, gpu, monkeypatch):
+    def checked():
+        gpu.batches.clear()
+        load_backbone(name).close()
+        return gpu.batches != [1]  # the grey picture that every graph is tried with
+
+    assert [checked(), checked()] == [True, False]
+    monkeypatch.setattr(Driver, "cuDeviceGetName", lambda *_: 0)
+    assert [checked(), checked()] == [True, False]
+
+
+def test_gpu_whose_memory_is_full_is_not_used_unless_it_must_be(name, gpu):
+    gpu.holds = 0
+    with load_backbone(name) as backbone:
+        assert "Failed to allocate memory" in backbone.note
+        assert backbone.note.endswith("the CPU takes its place")
+    with pytest.raises(BackboneError, match=r"net cannot be run: .*Failed to allocate memory"):
+        load_backbone(f"{name},device=cuda")
+
+
+def test_error_of_a_library_while_a_gpu_is_checked_is_no_end(name, gpu, monkeypatch):
+    monkeypatch.setattr("embedder.runtimes.gpu.GpuRuntime.embed", lambda *_: 1 / 0)
+    with load_backbone(name) as backbone:
+        assert backbone.note == f"net cannot run on {NAME}: division by zero: the CPU takes its place"
+    with pytest.raises(BackboneError, match=f"net cannot run on {NAME}: division by zero"):
+        load_backbone(f"{name},device=cuda")
+
+
+@pytest.mark.parametrize(("slow", "expected"), [("gpu.GpuRuntime", "openvino"), ("graph.GraphRuntime", "onnx")])
+def test_auto_measures_the_gpu_against_what_the_cpu_can(name, gpu, monkeypatch, slow, expected):
+    path, _, kind = slow.partition(".")
+    slowed = getattr(importlib.import_module(f"embedder.runtimes.{path}"), kind)
+    own = slowed.embed
+
+    def embed(self, faces):
+        for _ in range(20):
+            rows = own(self, faces)
+        return rows
+
+    monkeypatch.setattr(slowed, "embed", embed)
+    spec = load_backbone(f"{name},runtime=auto").spec
+    assert (spec.recorded["runtime"], spec.recorded["device"]) == (expected, "cuda" if expected == "onnx" else "cpu")
+
+
+@pytest.mark.parametrize("begun", ["onnx", "openvino"])
+def test_auto_on_a_gpu_is_what_can_use_it(name, gpu, monkeypatch, begun):
+    spec = load_backbone(f"{name},runtime={begun}").spec
+    monkeypatch.setattr(start, "_measured", lambda *_: pytest.fail("measured"))
+    held = {spec.fingerprint: spec}
+    assert settle_runtime(f"{name},runtime=auto,device=cuda", held).endswith(",runtime=onnx,device=cuda")
+    assert load_backbone(f"{name},runtime=auto,device=cuda").spec.recorded["device"] == "cuda"

@@ -1,5 +1,6 @@
 """deepface's networks on .h5 files: loaded late, quietly, beside Keras 3, and refused where they do not fit."""
 
+import importlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from embedder.backbone import load_backbone
 from embedder.runtimes.keras import BATCH
 from embedder.seeded import MARK, draw_pictures, seeded_weights
 from embedder.spec import BACKBONES
+from tests.gpus import Driver
 from tests.process import run_python
 
 BOTH_KERAS = """
@@ -82,6 +84,35 @@ def test_row_depends_on_its_own_face_alone(deepid):
     for others in (backbone.embed(faces[::-1])[::-1], np.concatenate([backbone.embed([face]) for face in faces])):
         lengths = np.linalg.norm(together, axis=1) * np.linalg.norm(others, axis=1)
         assert np.all(np.sum(together * others, axis=1) / lengths > 0.999999)
+
+
+@pytest.mark.parametrize(("device", "place"), [("cuda", "/GPU:0"), ("cpu", "/CPU:0")])
+def test_network_is_kept_and_run_where_it_was_asked_for(deepid, monkeypatch, device, place):
+    from embedder.tensorflow import tf
+
+    places, own = set(), tf.device
+    monkeypatch.setattr(tf, "device", lambda place: (places.add(place), own("/CPU:0"))[1])
+    monkeypatch.setattr("embedder.gpu._driver", Driver)
+    monkeypatch.setattr("embedder.runtimes.keras.lacks_cuda", lambda: "")
+    monkeypatch.setattr("embedder.start._problem", lambda *_: "")
+    faces = list(draw_pictures(5, (80, 70)))
+    with load_backbone(f"DeepID,weights={deepid},device={device}") as backbone:
+        rows = backbone.embed(faces)
+    assert places == {place}
+    with load_backbone(f"DeepID,weights={deepid},device=cpu") as reference:
+        np.testing.assert_allclose(rows, reference.embed(faces), atol=1e-4)
+
+
+def test_tensorflow_takes_no_more_of_a_gpu_than_it_needs_and_computes_in_full_precision(monkeypatch):
+    from embedder import tensorflow
+
+    grows, tf32 = [], []
+    config = tensorflow.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["first", "second"])
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda *asked: grows.append(asked))
+    monkeypatch.setattr(config.experimental, "enable_tensor_float_32_execution", tf32.append)
+    importlib.reload(tensorflow)
+    assert (grows, tf32) == ([("first", True), ("second", True)], [False])
 
 
 @pytest.mark.parametrize("damage", ["html", "truncated", "other network"])
