@@ -25,11 +25,12 @@ from data.errors import FaceprobeError
 from data.files import PRIVATE, atomic_write, remove_leftovers, write_text
 from data.remote import Place
 from embedder.engine import Engine
-from heads.score.outputs import Table
+from heads.score.outputs import Table, read_table
 from heads.score.rows import Scorer, Scores
 from heads.score.run import score
 
 FORMAT, VERSION = "faceprobe score job", 1
+_WATCHED = {True: "with", False: "without"}
 SHOWN = 5  # failures that are told of at the end; all are in the table
 
 
@@ -83,12 +84,14 @@ class _Journal:
     ----------
     settings : all that changes a byte of the rows, by names that people know.
     inputs, inputs_sha256 : how many, and of what they are called and where they are.
+    watched : whether the inputs are folders, and whatever arrives in them is scored.
     bytes : where the rows end that are there for good.
     """
 
     settings: dict[str, str]
     inputs: int
     inputs_sha256: str
+    watched: bool = False
     bytes: int = 0
     progress: Progress = field(default_factory=Progress)
 
@@ -122,6 +125,7 @@ class FileOutput:
             if not self._journal.bytes:
                 self._write_journal()  # before any byte of which nobody would know what it is
                 self._add(self._table.head())
+            self._file.truncate(self._journal.bytes)
         except OSError as error:
             raise self._refused(error) from None
         return self
@@ -131,6 +135,10 @@ class FileOutput:
     ) -> None:
         if self._file:
             self._file.close()
+
+    def names(self) -> set[str]:
+        """What the images are called whose rows are there for good, once the output is open."""
+        return {name for rows in read_table(self._path, self._table) for name in rows["path"]}
 
     def append(self, scores: Scores) -> None:
         try:
@@ -170,8 +178,10 @@ class FileOutput:
         write_text(_journal_of(self._path), json.dumps(said, indent=1), mode=PRIVATE)
 
     def _refused(self, error: OSError) -> OutputError:
-        done = f"{self.progress.done:,} of {self._journal.inputs:,} inputs are in it"
-        return OutputError(f"{self._path}: {error.strerror or error}; {done}. Mend that, and the same command goes on")
+        inputs = f"{self.progress.done:,}" + ("" if self._journal.watched else f" of {self._journal.inputs:,}")
+        return OutputError(
+            f"{self._path}: {error.strerror or error}; {inputs} inputs are in it. Mend that, and the same command goes on"
+        )
 
 
 class Pipe:
@@ -245,7 +255,13 @@ def fill(
 
 
 def open_output(
-    path: Path, table: Table, settings: Mapping[str, str], images: pd.DataFrame, *, overwrite: bool = False
+    path: Path,
+    table: Table,
+    settings: Mapping[str, str],
+    images: pd.DataFrame,
+    *,
+    watched: bool = False,
+    overwrite: bool = False,
 ) -> FileOutput:
     """Begin an output, or go on with one that was begun with the same settings for the same inputs.
 
@@ -254,13 +270,15 @@ def open_output(
     path : of the table; its journal is written beside it.
     settings : all that changes a byte of the rows, by names that people know.
     images : the inputs, with image_id and path.
+    watched : whether the inputs are folders, and whatever arrives in them is scored.
     overwrite : whether to begin anew whatever is there.
 
     Raises
     ------
     OutputError : what is there was made otherwise, of other inputs, or nobody knows how.
     """
-    asked = _Journal({**settings, "format": table.format, "columns": ", ".join(table.columns)}, *_digest(images))
+    settings = {**settings, "format": table.format, "columns": ", ".join(table.columns)}
+    asked = _Journal(settings, *_digest(images), watched)
     known = None if overwrite else _read_journal(path)
     output = FileOutput(path, table, known or asked)
     held = output.held
@@ -277,6 +295,8 @@ def open_output(
 
 def _difference(known: _Journal, asked: _Journal) -> str:
     """In what two runs differ, in words; "" if in nothing."""
+    if known.watched != asked.watched:
+        return f"was made {_WATCHED[known.watched]} --watch, now it is {_WATCHED[asked.watched]}"
     said = [
         f"{name} {known.settings.get(name, 'unknown')}, now {asked.settings.get(name, 'unknown')}"
         for name in {**known.settings, **asked.settings}
@@ -285,6 +305,8 @@ def _difference(known: _Journal, asked: _Journal) -> str:
     if said:
         return f"was made with {'; '.join(said)}"
     if known.inputs_sha256 != asked.inputs_sha256:
+        if asked.watched:
+            return "was made of other folders"
         return f"was made of other inputs ({known.inputs:,} of them, now {asked.inputs:,})"
     return ""
 
