@@ -922,7 +922,6 @@ def _watch(
     """Score what arrives in folders until Ctrl-C."""
     import pandas as pd
 
-    from data.manifest import table_of
     from embedder.report import failed_among
     from heads.score.job import SHOWN, FileOutput
     from heads.score.outputs import Table
@@ -931,11 +930,10 @@ def _watch(
     say = functools.partial(click.echo, err=output == "-")
     failed = pd.DataFrame(columns=["path", "status", "reason"])
     arrivals = Arrivals(sources)
-    folders = table_of(sources, [os.path.abspath(source) for source in sources])
     with contextlib.ExitStack() as stack:
         scorer, engine = _scorer(stack, bundle, options)
         table = Table(table_format, scorer.columns)
-        rows = _open_rows(output, table, scorer, folders, watched=True, overwrite=options["overwrite"])
+        rows = _open_rows(output, table, scorer, arrivals.folders, watched=True, overwrite=options["overwrite"])
         stack.enter_context(rows)
         if isinstance(rows, FileOutput):
             arrivals.leave_out(rows.names())

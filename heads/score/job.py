@@ -30,6 +30,7 @@ from heads.score.rows import Scorer, Scores
 from heads.score.run import score
 
 FORMAT, VERSION = "faceprobe score job", 1
+_CHANGED = "was changed since it was written"
 _WATCHED = {True: "with", False: "without"}
 SHOWN = 5  # failures that are told of at the end; all are in the table
 
@@ -137,8 +138,19 @@ class FileOutput:
             self._file.close()
 
     def names(self) -> set[str]:
-        """What the images are called whose rows are there for good, once the output is open."""
-        return {name for rows in read_table(self._path, self._table) for name in rows["path"]}
+        """What the inputs are called whose rows are there for good, where no two are called the same.
+
+        Raises
+        ------
+        OutputError : it is not as it was written.
+        """
+        try:
+            names = {name for rows in read_table(self._path, self._table) for name in rows["path"]}
+        except (OSError, ValueError, KeyError):
+            names = set()
+        if len(names) != self.progress.done:
+            raise _refusal(self._path, _CHANGED)
+        return names
 
     def append(self, scores: Scores) -> None:
         try:
@@ -178,10 +190,9 @@ class FileOutput:
         write_text(_journal_of(self._path), json.dumps(said, indent=1), mode=PRIVATE)
 
     def _refused(self, error: OSError) -> OutputError:
-        inputs = f"{self.progress.done:,}" + ("" if self._journal.watched else f" of {self._journal.inputs:,}")
-        return OutputError(
-            f"{self._path}: {error.strerror or error}; {inputs} inputs are in it. Mend that, and the same command goes on"
-        )
+        of_all = "" if self._journal.watched else f" of {self._journal.inputs:,}"
+        done = f"{self.progress.done:,}{of_all} inputs are in it"
+        return OutputError(f"{self._path}: {error.strerror or error}; {done}. Mend that, and the same command goes on")
 
 
 class Pipe:
@@ -287,10 +298,14 @@ def open_output(
         return FileOutput(path, table, asked)
     fault = _difference(known, asked) if known else "was not written by a run that is known"
     if known and not fault and (size < known.bytes or (known.progress.finished and size > known.bytes)):
-        fault = "was changed since it was written"
+        fault = _CHANGED
     if fault:
-        raise OutputError(f"{path} {fault}: add --overwrite to write it anew, or choose another name")
+        raise _refusal(path, fault)
     return output
+
+
+def _refusal(path: Path, fault: str) -> OutputError:
+    return OutputError(f"{path} {fault}: add --overwrite to write it anew, or choose another name")
 
 
 def _difference(known: _Journal, asked: _Journal) -> str:

@@ -46,6 +46,10 @@ class Arrivals:
     folders : of this machine, with all below them.
     clock : tells seconds.
 
+    Attributes
+    ----------
+    folders : DataFrame with path, and with image_id: what ids of images in them begin with.
+
     Raises
     ------
     ManifestError : a folder is none, or cannot be read.
@@ -53,6 +57,8 @@ class Arrivals:
 
     def __init__(self, folders: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folders, self._clock = folders, clock
+        beginnings = [folder.rstrip("/") if len(folders) > 1 else "" for folder in folders]
+        self.folders = table_of(beginnings, [os.path.abspath(folder) for folder in folders])
         self._done: set[str] = set()
         self._mounted = [folder for folder in folders if os.path.ismount(folder)]
         self._waiting: dict[str, _Waiting] = {}
