@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -124,7 +124,7 @@ class FileOutput:
             for each in (self._path, _journal_of(self._path)):
                 remove_leftovers(each)
             if not self._journal.bytes:
-                self._write_journal()  # before any byte of which nobody would know what it is
+                self._write_journal(self._journal)  # before any byte of which nobody would know what it is
                 self._add(self._table.head())
             self._file.truncate(self._journal.bytes)
         except OSError as error:
@@ -153,10 +153,15 @@ class FileOutput:
         return names
 
     def append(self, scores: Scores) -> None:
+        before, content = self._journal, self._table.part(scores.rows)
         try:
-            self._add(self._table.part(scores.rows), scores)
+            self._add(content, scores)
         except OSError as error:
             raise self._refused(error) from None
+        except KeyboardInterrupt:
+            if self._journal is before:  # then it is not known what is there: all of it is to be
+                self._add(content, scores)
+            raise
 
     def finish(self) -> None:
         try:
@@ -165,7 +170,7 @@ class FileOutput:
                     self._table.finish(self._parts, file)
             self.progress.finished = True
             self._journal.bytes = self._path.stat().st_size
-            self._write_journal()
+            self._write_journal(self._journal)
             if not self._table.streams:
                 self._parts.unlink()
         except OSError as error:
@@ -175,18 +180,19 @@ class FileOutput:
         """Write bytes after those that the journal knows, then tell it of them: in this order both last."""
         if self._file is None:
             raise ValueError("the output is not open")
+        journal = replace(self._journal, bytes=self._journal.bytes + len(content), progress=replace(self.progress))
+        if scores:
+            journal.progress.count(scores)
         self._file.seek(self._journal.bytes)
         self._file.truncate()
         self._file.write(content)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._journal.bytes += len(content)
-        if scores:
-            self.progress.count(scores)
-        self._write_journal()
+        self._write_journal(journal)
+        self._journal = journal
 
-    def _write_journal(self) -> None:
-        said = {"format": FORMAT, "version": VERSION, **asdict(self._journal)}
+    def _write_journal(self, journal: _Journal) -> None:
+        said = {"format": FORMAT, "version": VERSION, **asdict(journal)}
         write_text(_journal_of(self._path), json.dumps(said, indent=1), mode=PRIVATE)
 
     def _refused(self, error: OSError) -> OutputError:

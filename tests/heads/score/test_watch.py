@@ -247,11 +247,11 @@ def run(place: Place, path: Path, life: Life, *, engine=None) -> list:
             assert all(place.now - place.changed[each] >= SETTLED for each in piece["path"]), "read while it changes"
             yield scores_of(piece)
 
-    def write_journal(output):
+    def write_journal(output, journal):
         if life.doomed:
             life.doomed, life.until = False, place.now + QUIET
             raise Killed
-        original(output)
+        original(output, journal)
 
     original = job.FileOutput._write_journal
     scorer = SimpleNamespace(backbone=fake_backbone(), finder=None)
