@@ -261,16 +261,14 @@ def test_watched_folder_is_scored_as_files_arrive_once_each_over_a_kill(place, d
         process.communicate()
         assert len(paths(path)) == 2
         (folder / "meanwhile.png").write_bytes((place / "faces" / "002.png").read_bytes())
-        process = begun(place, f"{folder}/", "-o", path, "--workers", 2)
+        process = begun(place, f"{folder}/", "-o", path)
         wait_for(path, "meanwhile.png")
         file.write(slow[len(slow) // 2 :])
     wait_for(path, "slow.jpg")
     process.send_signal(signal.SIGTERM)
     done = finish(process)
     assert (done.code, done.err) == (0, "")
-    said = done.out.splitlines()
-    assert [line.partition(" s: ")[2] for line in said[:2]] == ["ok 1", "ok 1"]
-    assert said[2:] == ["status: ok 4", f"4 images, 4 rows in {path}; the same command goes on"]
+    assert done.out.endswith(f"status: ok 4\n4 images, 4 rows in {path}; the same command goes on\n")
     plain = finish(start(score(place, folder, "-o", tmp_path / "plain.csv")))
     assert plain.code == 0
     found = pd.read_csv(path).sort_values("path", ignore_index=True)
@@ -283,7 +281,7 @@ def test_watched_folder_is_scored_as_files_arrive_once_each_over_a_kill(place, d
 def test_watch_says_once_that_its_folder_is_gone_and_pipes_what_comes_after(place, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    process = begun(place, folder, "-o", "-", "--format", "jsonl")
+    process = begun(place, folder, "-o", "-", "--format", "jsonl", "--workers", 1)
     folder.rename(tmp_path / "away")
     assert "No such file or directory; looking again until it can be" in process.stderr.readline()
     (tmp_path / "away" / "text.png").write_text("none")

@@ -333,7 +333,7 @@ def test_rows_are_added_as_files_arrive_and_nothing_is_written_meanwhile(place, 
             super().go_on()
 
     place.write("a.jpg", "END")
-    said = run(place, path, Watching(place, [5, ("b.jpg", "END"), ("c.jpg", "ha"), 70, KeyboardInterrupt]))
+    said = run(place, path, Watching(place, [5, ("b.jpg", "END"), 5, ("c.jpg", "ha"), 70, KeyboardInterrupt]))
     assert [each.scores.rows["path"].unique().tolist() for each in said] == [["a.jpg"], ["b.jpg"], ["c.jpg"]]
     assert [each.scores.statuses for each in said] == [{"ok": 1}, {"ok": 1}, {"unreadable": 1}]
     assert len({*written}) == 4
