@@ -951,7 +951,8 @@ def _watch(
     progress = rows.progress
     if progress.done:
         _print_scored(bundle, progress, failed, say)
-    say(f"{_count(progress.done, 'image')}, {_count(progress.rows, 'row')} in {output}; the same command goes on")
+    goes_on = "" if output == "-" else "; the same command goes on"
+    say(f"{_count(progress.done, 'image')}, {_count(progress.rows, 'row')} in {output}{goes_on}")
     _end_at_once(EXIT_FAILURES if failed_among(progress.statuses) > options["max_failures"] else 0)
 
 

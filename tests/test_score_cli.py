@@ -292,7 +292,7 @@ def test_watch_says_once_that_its_folder_is_gone_and_pipes_what_comes_after(plac
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert (done.code, done.out) == (0, "")
-    assert "1 image, 1 row in -" in done.err
+    assert done.err.endswith("1 image, 1 row in -\n")
 
 
 @pytest.mark.parametrize(
