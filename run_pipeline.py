@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from data.errors import BackboneError, FaceprobeError
+from data.errors import BackboneError, FaceprobeError, ManifestError
 from data.remote import Place, is_remote, place
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from heads.dataset import AnySpec, Dataset, Rows
     from heads.report.run import Run
     from heads.robustness import Load
+    from heads.score.job import FileOutput, Pipe, Progress
     from heads.score.outputs import Table
     from heads.score.rows import Scorer
+    from heads.score.watch import Added
     from heads.tasks import Task
 
 
@@ -399,11 +401,16 @@ def _print_statuses(statuses: dict[str, int], failed: Any, say: Callable[[str], 
 
 
 def _end_interrupted(said: str) -> NoReturn:
-    """End after Ctrl-C, at once: a thread may hang on a drive that is gone."""
+    """End after Ctrl-C."""
     click.echo(f"interrupted; {said}", err=True)
+    _end_at_once(EXIT_INTERRUPTED)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End without waiting for threads, which may hang on a drive that is gone."""
     sys.stdout.flush()
     gc.collect()  # semaphores of worker processes, which their tracker would complain of
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(code)
 
 
 def _extract_events(report: "ExtractReport", specs: "list[EmbeddingSpec]") -> Iterator[dict[str, Any]]:
@@ -775,6 +782,7 @@ def train(manifest: Path, name: str, head: str, output: Path, **options: Any) ->
 )
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), help="If the name does not tell it.")
 @click.option("--overwrite", is_flag=True, help="Write anew what is there, however it was made.")
+@click.option("--watch", is_flag=True, help="Go on with images as they arrive in folders, once each, until Ctrl-C.")
 @click.option("--ethnicity", is_flag=True, help="Predict ethnicity too, if the bundle can.")
 @click.option(
     "--abstain", type=click.FloatRange(min=0), metavar="YEARS", help="Give no age whose interval is wider than this."
@@ -806,9 +814,8 @@ def score(
     bundle_path: Path,
     output: str,
     form: str | None,
-    overwrite: bool,
+    watch: bool,
     figures_path: Path | None,
-    max_failures: int,
     **options: Any,
 ) -> None:
     """Predict age, gender and whatever the bundle knows for the faces in every image of SOURCE.
@@ -822,7 +829,8 @@ def score(
     age_high, for faces like those the bundle was trained on.
 
     Rows are written as they are made. A stopped run is continued by the same command, from OUTPUT.job.json; what was
-    made otherwise or of other images is refused.
+    made otherwise or of other images is refused. With --watch it does not end: what arrives in the folders is scored as
+    it does, what stopped goes on where it was, and Ctrl-C or SIGTERM ends it with exit code 0 (or 1).
 
     \b
     Examples:
@@ -836,6 +844,7 @@ def score(
       faceprobe score labelled.csv --bundle bundle -o scores.csv --evaluate figures.csv
       faceprobe score photos/ --bundle bundle -o scores.csv --summary folder.html --gallery gallery.html
       faceprobe score photos/ --bundle bundle -o scores.csv --annotate drawn --sort-into albums --by age_group
+      faceprobe score inbox/ --bundle bundle -o scores.csv --watch
 
     \b
     Exit codes: 0, 1 when more than --max-failures images failed, 2 for what you can mend, 130 after Ctrl-C.
@@ -843,10 +852,13 @@ def score(
     from data.sources import list_sources
     from embedder.report import failed_among
     from heads.bundle import load_bundle
-    from heads.score.job import FileOutput, Pipe, fill, open_output
+    from heads.score.job import fill
     from heads.score.outputs import Table
 
     table_format = _table_format(output, form)
+    if watch:
+        _check_watch(sources, table_format, {**options, "evaluate": figures_path})
+        _watch(sources, load_bundle(bundle_path), output, table_format, options)
     _check_for_people(output, options)
     images, ignored = list_sources(sources)
     labels = _labels(sources, images, figures_path, output) if figures_path else None
@@ -855,11 +867,7 @@ def score(
     with contextlib.ExitStack() as stack:
         scorer, engine = _scorer(stack, bundle, options)
         table = Table(table_format, scorer.columns)
-        rows: FileOutput | Pipe = (
-            Pipe(table, sys.stdout.buffer)
-            if output == "-"
-            else open_output(Path(output), table, scorer.settings, images, overwrite=overwrite)
-        )
+        rows = _open_rows(output, table, scorer, images, overwrite=options["overwrite"])
         stack.enter_context(rows)
         done, known = rows.progress.done, rows.progress.finished
         on_progress = stack.enter_context(_progress("scoring", "img", total=len(images), initial=done))
@@ -873,9 +881,7 @@ def score(
         )
     if ignored:
         say(f"{_count(ignored, 'file')} ignored: not named like images")
-    _print_statuses(progress.statuses, failed, say)
-    if bundle.embedding.seeded is not None:
-        say(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
+    _print_scored(bundle, progress, failed, say)
     if known:
         say(f"nothing to do: {output} has all {_count(progress.rows, 'row')}; --overwrite writes it anew")
     else:
@@ -884,8 +890,92 @@ def score(
         _evaluate(Path(output), table, bundle, labels, figures_path)
     if any(options[name] for name in _FOR_PEOPLE):
         _make_for_people(Path(output), table, images, [Path(source) for source in sources], options)
-    if failed_among(progress.statuses) > max_failures:
+    if failed_among(progress.statuses) > options["max_failures"]:
         sys.exit(EXIT_FAILURES)
+
+
+def _open_rows(
+    output: str, table: "Table", scorer: "Scorer", images: "pd.DataFrame", **how: bool
+) -> "FileOutput | Pipe":
+    """Where `score` writes to; `how` as of `open_output`."""
+    from heads.score.job import Pipe, open_output
+
+    if output == "-":
+        return Pipe(table, sys.stdout.buffer)
+    return open_output(Path(output), table, scorer.settings, images, **how)
+
+
+def _print_scored(bundle: "Bundle", progress: "Progress", failed: "pd.DataFrame", say: Callable[[str], object]) -> None:
+    """Say what became of images, and what rows are worth."""
+    _print_statuses(progress.statuses, failed, say)
+    if bundle.embedding.seeded is not None:
+        say(f"{bundle.embedding.name}: weights drawn at random, not trained; these predictions mean nothing")
+
+
+def _check_watch(sources: tuple[str, ...], table_format: str, options: dict[str, Any]) -> None:
+    """Refuse before the work what cannot be had of images that keep coming."""
+    for source in sources:
+        if not os.path.isdir(source):
+            raise FaceprobeError(f"--watch looks at folders of this machine; found {source}")
+    if table_format == "parquet":
+        raise FaceprobeError("--watch adds rows without an end, and Parquet needs one: name a .csv or .jsonl")
+    asked = [f"--{name.replace('_', '-')}" for name in ("evaluate", *_FOR_PEOPLE) if options[name]]
+    if asked:
+        raise FaceprobeError(
+            f"{' and '.join(asked)}: --watch has no end after which to make that: run `score` without it into another "
+            "file; with the same --store nothing is embedded again"
+        )
+
+
+def _watch(
+    sources: tuple[str, ...], bundle: "Bundle", output: str, table_format: str, options: dict[str, Any]
+) -> NoReturn:
+    """Score what arrives in folders until Ctrl-C."""
+    import pandas as pd
+
+    from embedder.report import failed_among
+    from heads.score.job import SHOWN, FileOutput
+    from heads.score.outputs import Table
+    from heads.score.watch import MANY, Added, Arrivals, watch
+
+    say = functools.partial(click.echo, err=output == "-")
+    failed = pd.DataFrame(columns=["path", "status", "reason"])
+    arrivals = Arrivals(sources)
+    with contextlib.ExitStack() as stack:
+        scorer, engine = _scorer(stack, bundle, options)
+        table = Table(table_format, scorer.columns)
+        rows = _open_rows(output, table, scorer, arrivals.folders, watched=True, overwrite=options["overwrite"])
+        stack.enter_context(rows)
+        if isinstance(rows, FileOutput):
+            arrivals.leave_out(rows.names())
+        done = f"; {_count(rows.progress.done, 'image')} done" if rows.progress.done else ""
+        say(f"watching {', '.join(sources)}{done}; Ctrl-C ends it")
+        how: dict[str, Any] = {"many": 1 if options["workers"] else MANY, "store": options["store_path"]}
+        try:
+            for event in watch(rows, arrivals, scorer, engine=engine, **how):
+                say(_watched(event))
+                if isinstance(event, Added):
+                    bad = event.scores.rows[event.scores.rows["status"] != "ok"]
+                    failed = pd.concat([failed, bad[[*failed]].head(SHOWN - len(failed))])
+        except KeyboardInterrupt:
+            pass  # how it ends
+    progress = rows.progress
+    if progress.done:
+        _print_scored(bundle, progress, failed, say)
+    goes_on = "" if output == "-" else "; the same command goes on"
+    say(f"{_count(progress.done, 'image')}, {_count(progress.rows, 'row')} in {output}{goes_on}")
+    _end_at_once(EXIT_FAILURES if failed_among(progress.statuses) > options["max_failures"] else 0)
+
+
+def _watched(event: "Added | ManifestError | None") -> str:
+    """What has happened in watched folders, in one line."""
+    if event is None:
+        return "the folder is back"
+    if isinstance(event, FaceprobeError):
+        return f"{str(event).splitlines()[0].rstrip('.')}; looking again until it can be"
+    scores = event.scores
+    statuses = ", ".join(f"{status} {count:,}" for status, count in scores.statuses.items())
+    return f"{_count(scores.inputs, 'image')}, {_count(len(scores.rows), 'row')}, {event.seconds:.1f} s: {statuses}"
 
 
 def _labels(sources: tuple[str, ...], images: Any, figures_path: Path, output: str) -> Any:

@@ -65,6 +65,15 @@ def scan_images(root: str | os.PathLike[str]) -> list[str]:
     ------
     ManifestError : if `root` is not a folder, holds no file, or if it or a folder below it cannot be read.
     """
+    names = scan_folder(root)
+    if not names:
+        top = printable(os.fspath(root))
+        raise ManifestError(f"expected a folder of images; found no file in {top}.\nName another folder.")
+    return names
+
+
+def scan_folder(root: str | os.PathLike[str]) -> list[str]:
+    """As `scan_images`; a folder that holds no file is none the worse for it."""
     top = os.fspath(root)
     names: list[str] = []
     visited: set[tuple[int, int]] = set()
@@ -78,8 +87,6 @@ def scan_images(root: str | os.PathLike[str]) -> list[str]:
         files, folders = _entries(top, folder)
         names += files
         pending += reversed(folders)  # the last is read next: names in order decide which of two links is followed
-    if not names:
-        raise ManifestError(f"expected a folder of images; found no file in {printable(top)}.\nName another folder.")
     names.sort()
     return names
 

@@ -3,13 +3,13 @@
 import glob
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from data.archives import MARK, is_archive, list_members
 from data.errors import ManifestError
-from data.images import IMAGE_SUFFIXES, printable
+from data.images import IMAGE_SUFFIXES, printable, scan_folder
 from data.manifest import TABLE_SUFFIXES, list_images, table_of
 from data.remote import is_remote
 
@@ -42,6 +42,25 @@ def list_sources(sources: Sequence[str]) -> Listing:
     if len(listed) == 1:
         return listed[0]
     return pd.concat([images for images, _ in listed], join="inner", ignore_index=True), sum(n for _, n in listed)
+
+
+def names_in_folders(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What some folders of this machine offer as images at this moment, which may be nothing.
+
+    Yields
+    ------
+    (image_id, path) : as `list_sources` has them.
+
+    Raises
+    ------
+    ManifestError : a folder is none, or it or one below it cannot be read.
+    """
+    for folder in folders:
+        before = f"{printable(folder.rstrip('/'))}/" if len(folders) > 1 else ""
+        top = os.path.abspath(folder)
+        for name in scan_folder(top):
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                yield before + printable(name), f"{top}/{name}"
 
 
 def _list(source: str, *, alone: bool) -> Listing:

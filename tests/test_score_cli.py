@@ -226,6 +226,97 @@ def test_archive_with_path_tricks_is_refused_in_one_line(place, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+# watched
+
+
+def begun(place: Path, *words: object) -> "subprocess.Popen[str]":
+    """Start watching, and wait until it does."""
+    process = start(command("score", *words, "--watch", "--bundle", place / "bundle"))
+    said = process.stderr if "-" in words else process.stdout
+    assert said.readline().startswith("watching ")
+    return process
+
+
+def wait_for(path: Path, *names: str) -> None:
+    """Wait until images are in a table."""
+    until = time.monotonic() + 30
+    while not {*names} <= {*paths(path)}:
+        assert time.monotonic() < until, f"{names} are not in {paths(path)}"
+        time.sleep(0.1)
+
+
+def test_watched_folder_is_scored_as_files_arrive_once_each_over_a_kill(place, draw_image, tmp_path):
+    folder, path = tmp_path / "in", tmp_path / "out.csv"
+    folder.mkdir()
+    slow = draw_image(tmp_path / "slow.jpg", (300, 300), seed=1).read_bytes()
+    (folder / "there before.png").write_bytes((place / "faces" / "000.png").read_bytes())
+    process = begun(place, folder, "-o", path)
+    with open(folder / "slow.jpg", "wb", buffering=0) as file:
+        file.write(slow[: len(slow) // 2])
+        (folder / "sub").mkdir()
+        (folder / "sub" / "new.png").write_bytes((place / "faces" / "001.png").read_bytes())
+        wait_for(path, "there before.png", "sub/new.png")  # which was written after half of the slow one
+        process.kill()
+        process.communicate()
+        assert len(paths(path)) == 2
+        (folder / "meanwhile.png").write_bytes((place / "faces" / "002.png").read_bytes())
+        process = begun(place, f"{folder}/", "-o", path)
+        wait_for(path, "meanwhile.png")
+        file.write(slow[len(slow) // 2 :])
+    wait_for(path, "slow.jpg")
+    process.send_signal(signal.SIGTERM)
+    done = finish(process)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"status: ok 4\n4 images, 4 rows in {path}; the same command goes on\n")
+    assert faceprobe("score", folder, "--bundle", place / "bundle", "-o", tmp_path / "plain.csv").code == 0
+    found = pd.read_csv(path).sort_values("path", ignore_index=True)
+    pd.testing.assert_frame_equal(found, pd.read_csv(tmp_path / "plain.csv"), atol=1e-3)
+    refused = faceprobe("score", folder, "--bundle", place / "bundle", "-o", path)
+    assert (refused.code, refused.out) == (2, "")
+    assert "was made with --watch, now it is without: add --overwrite" in refused.err
+
+
+def test_watch_says_once_that_its_folder_is_gone_and_pipes_what_comes_after(place, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    process = begun(place, folder, "-o", "-", "--format", "jsonl", "--workers", 1)
+    folder.rename(tmp_path / "away")
+    assert "No such file or directory; looking again until it can be" in process.stderr.readline()
+    (tmp_path / "away" / "text.png").write_text("none")
+    os.utime(tmp_path / "away" / "text.png", (0, 0))
+    (tmp_path / "away" / "a.png").write_bytes((place / "faces" / "000.png").read_bytes())
+    (tmp_path / "away").rename(folder)
+    assert process.stderr.readline() == "the folder is back\n"
+    assert json.loads(process.stdout.readline())["path"] == "a.png"
+    assert process.stderr.readline().startswith("1 image, 1 row, ")
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert (done.code, done.out) == (0, "")
+    assert done.err.endswith("1 image, 1 row in -\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a.zip", "-o", "s.csv"), "--watch looks at folders of this machine; found a.zip"),
+        (("in", "-o", "s.parquet"), "--watch adds rows without an end, and Parquet needs one: name a .csv or .jsonl"),
+        (
+            ("in", "-o", "s.csv", "--gallery", "g.html", "--evaluate", "f.csv"),
+            "--evaluate and --gallery: --watch has no",
+        ),
+        (("in", "-o", "plain.csv"), "plain.csv was made without --watch, now it is with: add --overwrite"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_in_one_line(place, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes((place / "faces" / "000.png").read_bytes())
+    assert faceprobe("score", "in", "--bundle", place / "bundle", "-o", "plain.csv").code == 0
+    done = faceprobe("score", *words, "--watch", "--bundle", place / "bundle")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert said in done.err
+
+
 # exit codes
 
 

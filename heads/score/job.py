@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -25,11 +25,13 @@ from data.errors import FaceprobeError
 from data.files import PRIVATE, atomic_write, remove_leftovers, write_text
 from data.remote import Place
 from embedder.engine import Engine
-from heads.score.outputs import Table
+from heads.score.outputs import Table, read_table
 from heads.score.rows import Scorer, Scores
 from heads.score.run import score
 
 FORMAT, VERSION = "faceprobe score job", 1
+_CHANGED = "was changed since it was written"
+_WATCHED = {True: "with", False: "without"}
 SHOWN = 5  # failures that are told of at the end; all are in the table
 
 
@@ -83,12 +85,14 @@ class _Journal:
     ----------
     settings : all that changes a byte of the rows, by names that people know.
     inputs, inputs_sha256 : how many, and of what they are called and where they are.
+    watched : whether the inputs are folders, and whatever arrives in them is scored.
     bytes : where the rows end that are there for good.
     """
 
     settings: dict[str, str]
     inputs: int
     inputs_sha256: str
+    watched: bool = False
     bytes: int = 0
     progress: Progress = field(default_factory=Progress)
 
@@ -120,8 +124,9 @@ class FileOutput:
             for each in (self._path, _journal_of(self._path)):
                 remove_leftovers(each)
             if not self._journal.bytes:
-                self._write_journal()  # before any byte of which nobody would know what it is
+                self._write_journal(self._journal)  # before any byte of which nobody would know what it is
                 self._add(self._table.head())
+            self._file.truncate(self._journal.bytes)
         except OSError as error:
             raise self._refused(error) from None
         return self
@@ -132,11 +137,31 @@ class FileOutput:
         if self._file:
             self._file.close()
 
-    def append(self, scores: Scores) -> None:
+    def names(self) -> set[str]:
+        """What the inputs are called whose rows are there for good, where no two are called the same.
+
+        Raises
+        ------
+        OutputError : it is not as it was written.
+        """
         try:
-            self._add(self._table.part(scores.rows), scores)
+            names = {name for rows in read_table(self._path, self._table) for name in rows["path"]}
+        except (OSError, ValueError, KeyError):
+            names = set()
+        if len(names) != self.progress.done:
+            raise _refusal(self._path, _CHANGED)
+        return names
+
+    def append(self, scores: Scores) -> None:
+        before, content = self._journal, self._table.part(scores.rows)
+        try:
+            self._add(content, scores)
         except OSError as error:
             raise self._refused(error) from None
+        except KeyboardInterrupt:
+            if self._journal is before:  # then it is not known what is there: all of it is to be
+                self._add(content, scores)
+            raise
 
     def finish(self) -> None:
         try:
@@ -145,7 +170,7 @@ class FileOutput:
                     self._table.finish(self._parts, file)
             self.progress.finished = True
             self._journal.bytes = self._path.stat().st_size
-            self._write_journal()
+            self._write_journal(self._journal)
             if not self._table.streams:
                 self._parts.unlink()
         except OSError as error:
@@ -155,22 +180,24 @@ class FileOutput:
         """Write bytes after those that the journal knows, then tell it of them: in this order both last."""
         if self._file is None:
             raise ValueError("the output is not open")
+        journal = replace(self._journal, bytes=self._journal.bytes + len(content), progress=replace(self.progress))
+        if scores:
+            journal.progress.count(scores)
         self._file.seek(self._journal.bytes)
         self._file.truncate()
         self._file.write(content)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._journal.bytes += len(content)
-        if scores:
-            self.progress.count(scores)
-        self._write_journal()
+        self._write_journal(journal)
+        self._journal = journal
 
-    def _write_journal(self) -> None:
-        said = {"format": FORMAT, "version": VERSION, **asdict(self._journal)}
+    def _write_journal(self, journal: _Journal) -> None:
+        said = {"format": FORMAT, "version": VERSION, **asdict(journal)}
         write_text(_journal_of(self._path), json.dumps(said, indent=1), mode=PRIVATE)
 
     def _refused(self, error: OSError) -> OutputError:
-        done = f"{self.progress.done:,} of {self._journal.inputs:,} inputs are in it"
+        of_all = "" if self._journal.watched else f" of {self._journal.inputs:,}"
+        done = f"{self.progress.done:,}{of_all} inputs are in it"
         return OutputError(f"{self._path}: {error.strerror or error}; {done}. Mend that, and the same command goes on")
 
 
@@ -245,7 +272,13 @@ def fill(
 
 
 def open_output(
-    path: Path, table: Table, settings: Mapping[str, str], images: pd.DataFrame, *, overwrite: bool = False
+    path: Path,
+    table: Table,
+    settings: Mapping[str, str],
+    images: pd.DataFrame,
+    *,
+    watched: bool = False,
+    overwrite: bool = False,
 ) -> FileOutput:
     """Begin an output, or go on with one that was begun with the same settings for the same inputs.
 
@@ -254,13 +287,15 @@ def open_output(
     path : of the table; its journal is written beside it.
     settings : all that changes a byte of the rows, by names that people know.
     images : the inputs, with image_id and path.
+    watched : whether the inputs are folders, and whatever arrives in them is scored.
     overwrite : whether to begin anew whatever is there.
 
     Raises
     ------
     OutputError : what is there was made otherwise, of other inputs, or nobody knows how.
     """
-    asked = _Journal({**settings, "format": table.format, "columns": ", ".join(table.columns)}, *_digest(images))
+    settings = {**settings, "format": table.format, "columns": ", ".join(table.columns)}
+    asked = _Journal(settings, *_digest(images), watched)
     known = None if overwrite else _read_journal(path)
     output = FileOutput(path, table, known or asked)
     held = output.held
@@ -269,14 +304,20 @@ def open_output(
         return FileOutput(path, table, asked)
     fault = _difference(known, asked) if known else "was not written by a run that is known"
     if known and not fault and (size < known.bytes or (known.progress.finished and size > known.bytes)):
-        fault = "was changed since it was written"
+        fault = _CHANGED
     if fault:
-        raise OutputError(f"{path} {fault}: add --overwrite to write it anew, or choose another name")
+        raise _refusal(path, fault)
     return output
+
+
+def _refusal(path: Path, fault: str) -> OutputError:
+    return OutputError(f"{path} {fault}: add --overwrite to write it anew, or choose another name")
 
 
 def _difference(known: _Journal, asked: _Journal) -> str:
     """In what two runs differ, in words; "" if in nothing."""
+    if known.watched != asked.watched:
+        return f"was made {_WATCHED[known.watched]} --watch, now it is {_WATCHED[asked.watched]}"
     said = [
         f"{name} {known.settings.get(name, 'unknown')}, now {asked.settings.get(name, 'unknown')}"
         for name in {**known.settings, **asked.settings}
@@ -285,6 +326,8 @@ def _difference(known: _Journal, asked: _Journal) -> str:
     if said:
         return f"was made with {'; '.join(said)}"
     if known.inputs_sha256 != asked.inputs_sha256:
+        if asked.watched:
+            return "was made of other folders"
         return f"was made of other inputs ({known.inputs:,} of them, now {asked.inputs:,})"
     return ""
 

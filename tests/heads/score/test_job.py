@@ -243,6 +243,30 @@ def test_full_disk_is_one_line_and_room_continues(faces, whole, tmp_path):
     assert path.read_bytes() == whole["csv"]
 
 
+@pytest.mark.parametrize("moment", ["fsync", "write_text"])
+@pytest.mark.parametrize("after", [False, True])
+def test_rows_that_ctrl_c_meets_as_they_are_written_are_there_and_known_to_be(faces, whole, tmp_path, moment, after):
+    path, images, calls = tmp_path / "out.csv", faces[:30], iter(range(5))
+    original = {"fsync": os.fsync, "write_text": job.write_text}[moment]
+
+    def interrupted(*words, **how):
+        stops = next(calls, None) == 4
+        if not (stops and not after):
+            original(*words, **how)
+        if stops:
+            raise KeyboardInterrupt
+
+    own = {"write_text": interrupted}
+    if moment == "fsync":
+        own = {"os": SimpleNamespace(**{**vars(os), "fsync": interrupted})}  # the store has fsyncs, too
+    with mock.patch.multiple(job, **own):
+        progress, _ = run(path, images)
+    assert 0 < progress.done < 30
+    assert len(pd.read_csv(path)) == progress.rows
+    run(path, images)
+    assert path.read_bytes().splitlines() == whole["csv"].splitlines()[:31]
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_table_and_journal_are_readable_by_their_owner_alone(faces, tmp_path, form):
     run(tmp_path / f"out.{form}", faces[:4])
