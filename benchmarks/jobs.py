@@ -48,7 +48,7 @@ def main() -> None:
     machine = f"{processor()}, {usable_cores()} cores, {datetime.date.today()}"
     print(machine)
     with tempfile.TemporaryDirectory() as place:
-        measure_workers(make_folder(given.folder, Path(place) / "few", FEW), given.backbone)
+        measure_workers(make_folder(given.folder, Path(place) / "few", FEW, copies=False), given.backbone)
         measure_photographs(given.folder, Path(place) / "photographs", given.backbone)
         courses = {}
         for n in [FEW, *given.images]:
@@ -63,14 +63,14 @@ def main() -> None:
         lines(courses, Path("docs/images/memory.svg"), title=f"memory of extract in MB, over its time; {machine}")
 
 
-def make_folder(originals: Path, folder: Path, n: int) -> Path:
-    """Fill a folder with n files, half of them hard links."""
+def make_folder(originals: Path, folder: Path, n: int, *, copies: bool = True) -> Path:
+    """Fill a folder with n files, half of them hard links unless no copies are wanted."""
     folder.mkdir()
     names = itertools.cycle(sorted(scan_images(originals)))
     previous = Path()
     for number in range(n):
         path = folder / f"{number:07}.jpg"
-        if number % 2:
+        if copies and number % 2:
             os.link(previous, path)
         else:
             path.write_bytes((originals / next(names)).read_bytes() + number.to_bytes(8, "big"))
@@ -84,7 +84,7 @@ def measure_workers(folder: Path, backbone: str) -> None:
         with tempfile.TemporaryDirectory() as place:
             run = extract(folder, backbone, Path(place) / "store", *(("--workers", str(workers)) if workers else ()))
         how = f"--workers {workers}" if workers else "no workers"
-        print(f"{FEW:,} images, {how}: {FEW / run.seconds:.0f} images/s, start and end included", flush=True)
+        print(f"{FEW:,} images, {how}: {FEW / run.seconds:.1f} images/s, start and end included", flush=True)
 
 
 def measure_photographs(chips: Path, folder: Path, backbone: str) -> None:
