@@ -1299,6 +1299,29 @@ def weights_import(files: tuple[Path, ...], name: str | None) -> None:
         _print_weights(import_weights(file, name=name))
 
 
+@weights.command("cut", short_help="Keep a network up to an earlier layer.")
+@click.argument("name", metavar="BACKBONE")
+@click.option("--layer", metavar="TENSOR", help="Where to cut; by default before the last layer that is learnt.")
+@click.option("-o", "--output", type=_PATH, required=True, help="An .onnx to write, with its settings beside it.")
+def weights_cut(name: str, layer: str | None, output: Path) -> None:
+    """Write BACKBONE up to an earlier layer, as a backbone of its own: its embeddings are what that layer gives.
+
+    A network's last layer keeps what tells people apart. The numbers before it tell age and gender better, and cost no
+    more. BACKBONE is an .onnx file, or a name whose weights are one.
+
+    \b
+    Examples:
+      faceprobe weights cut net.onnx -o net_before_last.onnx
+      faceprobe weights cut Facenet --layer Flatten_112 -o facenet_1792.onnx
+    """
+    from embedder.cut import cut_network
+    from embedder.resolve import resolve_backbone
+
+    _check_output(output, (".onnx",))
+    cut = cut_network(resolve_backbone(name), output, layer=layer)
+    click.echo(f"{output}: {cut.name}, what {cut.layer} gives; its settings are in {output.with_suffix('.json').name}")
+
+
 def _print_weights(path: Path) -> None:
     from data.files import sha256_of_file
     from embedder.weights import expected_sha256

@@ -11,8 +11,10 @@ import click
 import pytest
 
 import run_pipeline
+from embedder.store import open_store
 from embedder.weights import RECORD
 from tests.cli import ROOT, Outcome, faceprobe, finish, start
+from tests.embedder.graphs import write_dense_onnx
 from tests.embedder.weight_files import h5_bytes, set_row, sha256, stay_inside
 from tests.http_server import claims, says, serving, stalls_after
 
@@ -131,6 +133,29 @@ def test_verify_exits_with_one_when_a_file_has_changed(folder, content, monkeypa
     done = faceprobe("weights", "verify")
     assert (done.code, done.err) == (1, "")
     assert done.out.startswith(f"{NAME}: its SHA-256 is {sha256(content + b'!')}, the known one is {sha256(content)}\n")
+
+
+def test_cut_network_is_a_backbone_of_its_own(tmp_path, draw_image):
+    network = write_dense_onnx(tmp_path / "net.onnx")
+    done = faceprobe("weights", "cut", network, "-o", tmp_path / "cut.onnx")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{tmp_path / 'cut.onnx'}: net 144-d, what flat gives; its settings are in cut.json\n"
+    (tmp_path / "photos").mkdir()
+    draw_image(tmp_path / "photos" / "a.png", seed=1)
+    words = ["--backbone", tmp_path / "cut.onnx", "--backbone", network, "--store", tmp_path / "store"]
+    assert faceprobe("extract", tmp_path / "photos", *words).code == 0
+    assert {spec.name: spec.dim for spec in open_store(tmp_path / "store").specs().values()} == {
+        "net 144-d": (144,),
+        "net": (5,),
+    }
+
+
+def test_cut_that_cannot_be_is_one_message(tmp_path):
+    network = write_dense_onnx(tmp_path / "net.onnx")
+    assert_refused(faceprobe("weights", "cut", network, "--layer", "x", "-o", tmp_path / "a.onnx"), "no tensor 'x'")
+    assert_refused(faceprobe("weights", "cut", network, "-o", network), "is there already")
+    assert_refused(faceprobe("weights", "cut", network, "-o", tmp_path / "a.h5"), ".onnx")
+    assert_refused(faceprobe("weights", "cut", "Dlib", "-o", tmp_path / "a.onnx"), "Dlib on dlib")
 
 
 def test_verify_of_nothing_is_fine(folder):

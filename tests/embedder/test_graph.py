@@ -1,6 +1,5 @@
 """The joined graph turns faces into the embeddings that the backbone itself gives."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,30 +14,7 @@ from embedder.graph import Graph, add_embedding
 from embedder.ort import onnxruntime
 from embedder.preprocess import NORMALIZATIONS
 from embedder.spec import L2_NORMALIZED, MIRRORED
-
-SIZE = (6, 8)
-DIM = 5
-
-
-def write_dense_onnx(
-    path: Path, *, opset: int = 13, batch: int | str = "N", layout: str = "NHWC", ir: int = 8, embedding: str = "faces"
-) -> Path:
-    """Write a graph that multiplies every value of a picture with a matrix: whatever goes astray changes its rows."""
-    matrix = np.random.default_rng(0).normal(size=(3 * SIZE[0] * SIZE[1], DIM)).astype(np.float32)
-    nodes = [helper.make_node("Flatten", ["age"], ["flat"]), helper.make_node("MatMul", ["flat", "m"], [embedding])]
-    shape = [batch, *SIZE, 3] if layout == "NHWC" else [batch, 3, *SIZE]
-    inputs = [helper.make_tensor_value_info("age", TensorProto.FLOAT, shape)]
-    if ir < 4:  # when constants had to be inputs
-        inputs.insert(0, helper.make_tensor_value_info("m", TensorProto.FLOAT, matrix.shape))
-    outputs = [helper.make_tensor_value_info(embedding, TensorProto.FLOAT, [batch, DIM])]
-    return save(path, nodes, inputs, outputs, matrix, opset=opset, ir=ir)
-
-
-def save(path: Path, nodes: list, inputs: list, outputs: list, matrix: np.ndarray, *, opset: int, ir: int = 8) -> Path:
-    graph = helper.make_graph(nodes, "dense", inputs, outputs, [numpy_helper.from_array(matrix, "m")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir), str(path))
-    path.with_suffix(".json").write_text(json.dumps({"channel_order": "RGB", "normalization": "raw"}))
-    return path
+from tests.embedder.graphs import DIM, SIZE, save_graph, write_dense_onnx
 
 
 def faces(n: int) -> np.ndarray:
@@ -135,6 +111,6 @@ def test_names_inside_branches_are_renamed_with_those_outside(tmp_path):
     ]
     inputs = [helper.make_tensor_value_info("age", TensorProto.FLOAT, ["N", *SIZE, 3])]
     outputs = [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", DIM])]
-    path = save(tmp_path / "net.onnx", nodes, inputs, outputs, matrix, opset=13)
+    path = save_graph(tmp_path / "net.onnx", nodes, inputs, outputs, matrix, opset=13)
     with load_backbone(f"{path},flip=yes", cores=1) as backbone:
         assert_equal_rows(path, backbone)
