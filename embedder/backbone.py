@@ -114,9 +114,9 @@ def load_backbone(name: str, *, cores: int | None = None) -> Backbone:
         after commas. Those of an ONNX file overrule its sidecar: `model.onnx,channel_order=RGB,normalization=ArcFace`.
         A network of deepface takes `normalization`, `channel_order`, and `weights`: a file (.onnx or .h5) in place of
         the one in deepface's folder, or `seeded:SEED` for a dry run on weights drawn at random.
-        Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle, or the template
-        that faces are aligned to, with its `margin` in percent and the `detector` that finds them; and `flip=yes` for
-        the mean of its embedding and its mirror image's.
+        Any of them takes `crop`, the percentage of the picture's sides that is seen, from its middle (above 100 there
+        is black around it), or the template that faces are aligned to, with its `margin` in percent and the `detector`
+        that finds them; and `flip=yes` for the mean of its embedding and its mirror image's.
         `runtime` says what executes a file: onnx or keras, the references for .onnx and .h5 files, openvino for either,
         or auto for the fastest here; `precision` fp16 or int8 is for openvino. `device` is cpu, cuda, or auto: a GPU
         where there is one and a library that uses it.

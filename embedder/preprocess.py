@@ -134,10 +134,14 @@ def _letterbox(picture: Picture, size: tuple[int, int], interpolation: int) -> P
 
 
 def central(picture: Picture, share: float) -> Picture:
-    """The middle of a picture: `share` of its height and of its width, at least a pixel of each."""
+    """The middle of a picture: `share` of its sides, at least a pixel of each; above 1 all of it, amid black."""
     height, width = (max(1, round(side * share)) for side in picture.shape[:2])
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return picture[top : top + height, left : left + width]
+    top, left = abs(picture.shape[0] - height) // 2, abs(picture.shape[1] - width) // 2
+    if share <= 1:
+        return picture[top : top + height, left : left + width]
+    canvas = np.zeros((height, width, *picture.shape[2:]), np.uint8)
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas
 
 
 FITS: dict[str, Callable[[Picture, tuple[int, int]], Picture]] = {

@@ -36,6 +36,7 @@ _SIDECAR_KEYS = ("name", "dim", "input_size", "layout", "channel_order", "normal
 _ROW_KEYS = ("weights", "normalization", "channel_order")
 _VIEW_KEYS = ("crop", "margin", "detector", "flip")  # which any backbone takes
 _MARGINS = range(-40, 101)  # percent
+_CROPS = range(10, 151)  # percent; above 100 the picture stands in the middle of black
 _DEFAULT_TEMPLATE = "chip"  # what a detector's faces are aligned to unless something else is said
 _RUN_KEYS = ("runtime", "precision", "device")  # which change no setting of the network, and any backbone takes, too
 _LARGEST_SEED = 2**63 - 1
@@ -106,9 +107,10 @@ def _cropped(row: BackboneSpec, *, crop: str = "", margin: str = "", detector: s
             )
         found_by = str(parse_detector(detector or DEFAULT_DETECTOR))
         return dataclasses.replace(row, alignment=join_alignment(crop, int(margin or 0)), detector=found_by)
-    if not (crop.isdecimal() and 10 <= int(crop) <= 100):
+    if not (crop.isdecimal() and int(crop) in _CROPS):
         raise BackboneError(
-            f"crop of {row.name} must be a percentage from 10 to 100, or one of {', '.join(TEMPLATES)}; found {crop}"
+            f"crop of {row.name} must be a percentage from {_CROPS[0]} to {_CROPS[-1]}, or one of "
+            f"{', '.join(TEMPLATES)}; found {crop}"
         )
     if margin or detector:
         raise BackboneError(

@@ -26,8 +26,8 @@ class BackboneSpec:
     input_size : (height, width) of the face it sees, in pixels.
     channel_order : "RGB", "BGR" or "GRAY".
     normalization : a key of `embedder.preprocess.NORMALIZATIONS`.
-    crop : how a picture, or an aligned face, becomes `input_size`: what of it is seen, WHOLE or "central 80%", then a
-        key of `embedder.preprocess.FITS`.
+    crop : how a picture, or an aligned face, becomes `input_size`: what of it is seen, WHOLE, "central 80%", or
+        "central 118%" with black around it; then a key of `embedder.preprocess.FITS`.
     alignment : how a face is cut from its picture: a key of `embedder.faces.templates.TEMPLATES`, and perhaps a margin;
         "none" where pictures are taken as they are.
     detector : that finds the face, as `embedder.faces.detect.parse_detector` reads it; "none" without alignment.

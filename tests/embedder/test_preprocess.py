@@ -15,6 +15,7 @@ from embedder.preprocess import (
     MIN_SIDE,
     NORMALIZATIONS,
     ImageRejected,
+    central,
     decode,
     letterbox,
     letterbox_gray_lanczos,
@@ -153,6 +154,18 @@ def test_letterbox_keeps_proportions_on_black(height, width):
     rows, columns = inside.any(axis=1).sum(), inside.any(axis=0).sum()
     assert max(rows, columns) >= 31  # deepface rounds down, and parity with it is wanted
     assert abs(rows / columns - height / width) * columns <= 2 + 2 * height / width
+
+
+@given(st.integers(16, 60), st.integers(16, 60), st.integers(100, 150))
+def test_crop_above_a_hundred_percent_is_the_whole_picture_amid_black(height, width, percent):
+    picture = np.full((height, width, 3), 200, np.uint8)
+    seen = central(picture, percent / 100)
+    assert seen.shape == (round(height * percent / 100), round(width * percent / 100), 3)
+    rows, columns = np.flatnonzero(seen.any(axis=(1, 2))), np.flatnonzero(seen.any(axis=(0, 2)))
+    assert (len(rows), len(columns)) == (height, width)
+    for side, found in zip(seen.shape[:2], (rows, columns), strict=True):
+        assert abs(found[0] - (side - 1 - found[-1])) <= 1
+    assert np.array_equal(seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], picture)
 
 
 def test_gray_lanczos_gives_one_channel():

@@ -121,7 +121,7 @@ def test_whole_picture_unmirrored_is_the_fingerprint_without_settings(graph):
     assert asked == load_backbone(str(graph)).spec
 
 
-@pytest.mark.parametrize("setting", ["crop=9", "crop=101", "crop=half", "crop=-5", "flip=maybe", "flip="])
+@pytest.mark.parametrize("setting", ["crop=9", "crop=151", "crop=half", "crop=-5", "flip=maybe", "flip="])
 def test_view_that_cannot_be_is_refused(graph, setting):
     with pytest.raises(BackboneError, match=f"{setting.partition('=')[0]} of mean must be"):
         resolve_backbone(f"{graph},{setting}")
@@ -283,7 +283,7 @@ def test_name_in_a_table_says_how_faces_are_found_and_cut(graph):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("crop=face", "a percentage from 10 to 100, or one of chip, arcface, eyes, box; found face"),
+        ("crop=face", "a percentage from 10 to 150, or one of chip, arcface, eyes, box; found face"),
         ("margin=20", "with a margin needs faces that are aligned"),
         ("crop=80,detector=hog", "with a detector needs faces that are aligned: crop must be one of chip"),
         ("crop=chip,margin=101", "margin of mean must be a percentage from -40 to 100, found 101"),
