@@ -22,12 +22,14 @@ demo: install
 # The README's table, on part 1 of UTKFace: make table UTKFACE=DIR ONNX=FILE, which needs its sidecar FILE.json.
 UTKFACE ?= ../shared/utkface
 ONNX ?= ../shared/weights/mobilefacenet_arcface.onnx
+TABLE = --backbone $(ONNX) --backbone runs/utkface/before_last.onnx,crop=118 --backbone Dlib
 table: install
 	mkdir -p runs/utkface
+	test -e runs/utkface/before_last.onnx || $(BIN)/faceprobe weights cut $(ONNX) -o runs/utkface/before_last.onnx
 	$(BIN)/faceprobe index $(UTKFACE) --dataset utkface -o runs/utkface/manifest.csv
-	$(BIN)/faceprobe extract runs/utkface/manifest.csv --backbone $(ONNX) --backbone Dlib --store runs/utkface/store
-	$(BIN)/faceprobe compare runs/utkface/manifest.csv --store runs/utkface/store -o runs/utkface \
-	  --backbone $(ONNX) --backbone Dlib --backbone $(ONNX)+Dlib --task age --task gender --task ethnicity --seeds 3
+	$(BIN)/faceprobe extract runs/utkface/manifest.csv --store runs/utkface/store $(TABLE)
+	$(BIN)/faceprobe compare runs/utkface/manifest.csv --store runs/utkface/store -o runs/utkface $(TABLE) \
+	  --head dense --head dense:weight_decay=2,input_dropout=0.5 --head linear --task age --task gender --task ethnicity --seeds 3
 
 test: install
 	$(BIN)/python -m pytest

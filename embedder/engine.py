@@ -1,7 +1,7 @@
 """Where images are read and embedded: in this process. `embedder.workers` does it in several that may die.
 
-Threads read, hash, decode and crop the next block of images while the backbones embed the present one, and the caller
-writes down the one before (all of that releases Python's lock). Two blocks of face crops are all that a process holds.
+Threads read, hash, decode and crop the next block of images while the backbones embed the present one (all of that
+releases Python's lock). Two blocks of face crops are all that a process holds.
 """
 
 import functools
@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
@@ -197,22 +197,14 @@ class InProcess:
         remote = bool(jobs) and is_remote(jobs[0][1])
         readers = max(REMOTE_READERS if remote else READERS, self._cores)
         threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
-        embedder = ThreadPoolExecutor(1, thread_name_prefix="embed")
         prepare = functools.partial(self._prepare, settled=settled, known=known)
-        under_way: Future[Block] | None = None
         try:
             ahead = [threads.submit(prepare, job) for job in jobs[:size]]
             for start in range(size, len(jobs) + size, size):
-                done = under_way.result() if under_way else None
-                under_way = embedder.submit(self._embed, ahead, done, settled)
-                ahead = [threads.submit(prepare, job) for job in jobs[start : start + size]]
-                if done:
-                    yield done
-            if under_way:
-                yield under_way.result()
+                present, ahead = ahead, [threads.submit(prepare, job) for job in jobs[start : start + size]]
+                yield self._embed([future.result() for future in present], settled)
         finally:
-            for pool in (threads, embedder):  # without waiting: one may hang for good, on a drive that is gone
-                pool.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)  # one may hang for good, on a drive that is gone
 
     def _prepare(self, job: Job, settled: Settled, known: KnownFaces | None) -> _Prepared:
         """Read, hash, decode and crop one image, unless it is settled."""
@@ -256,14 +248,14 @@ class InProcess:
         for print_, backbone in backbones.items():
             prepared.crops[print_] = {number: _cut(backbone, picture, face) for number, face in faces.items()}
 
-    def _embed(self, ahead: "list[Future[_Prepared]]", before: Block | None, settled: Settled) -> Block:
-        """Wait for some images and embed what is new in them, while the caller settles the block before them."""
-        prepared = [future.result() for future in ahead]
+    def _embed(self, prepared: list[_Prepared], settled: Settled) -> Block:
         block = Block([each.image for each in prepared])
-        in_hand = {image.sha256 for image in before.images} if before else set()
-        unlike = {sha256: each for each in prepared if (sha256 := each.image.sha256) and sha256 not in in_hand}
         for print_, contents in settled.items():
-            new = {sha256: each for sha256, each in unlike.items() if sha256 not in contents}
+            new = {
+                each.image.sha256: each
+                for each in prepared
+                if each.image.sha256 is not None and each.image.sha256 not in contents
+            }
             if new:
                 make = self._embed_new if print_ in self._backbones else self._found_new
                 block.embedded[print_] = make(print_, new)

@@ -32,8 +32,6 @@ SHARD_ROWS = 4096  # a shard is committed at this many rows of one backbone,
 SHARD_BYTES = 32 << 20  # at this many bytes of vectors,
 SHARD_SECONDS = 60.0  # or at this age: the most that a kill can cost;
 FIRST_SECONDS = 4.0  # the first one at this age, each next one at twice the age: a job that is killed every minute ends
-LARGE_BLOCK = 512 << 10  # bytes; of 100,000 images with a small network the peak fell from 222 to 216 MB
-_M_MMAP_THRESHOLD = -3  # glibc's name for it, in malloc.h
 
 
 def extract(
@@ -108,7 +106,6 @@ def extract_in_steps(
     ExtractReport : one and the same, whose `record` says which images were reached; its sums are there the last time.
     """
     started = time.perf_counter()
-    _keep_large_blocks_apart()
     files = Files(store)
     _check_names(store, files, anonymise=anonymise)
     listed = np.sort(keys_of(images["path"]))
@@ -296,16 +293,10 @@ def _to_write(embedded: Embedded, held: Held) -> Embedded:
     return Embedded(outcomes, embedded.vectors[[key in outcomes for key in ok]], embedded.seconds)
 
 
-def _keep_large_blocks_apart() -> None:
-    """Let large blocks of memory return to the system when they are freed; by itself glibc keeps more and more."""
-    with contextlib.suppress(AttributeError, OSError):  # glibc has this, others do it by themselves
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
-
-
 def _give_back_memory() -> None:
     """Return to the system what nobody uses any more: it counts for the peak of a long job as if it were used."""
     pa.default_memory_pool().release_unused()
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError):  # glibc has this, others do it by themselves
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -68,8 +68,12 @@ class Contents:
         return contents
 
     def _sort_in(self) -> None:
-        if self._recent:  # first the one, then the other: who asks meanwhile finds a hash in one of them
-            self._sorted = np.union1d(self._sorted, np.array([*self._recent], "S32"))
+        if self._recent:
+            recent = np.array(sorted(self._recent), "S32")
+            places = np.searchsorted(self._sorted, recent)
+            new = find(self._sorted, recent) < 0
+            # first the one, then the other: who asks meanwhile finds a hash in one of them
+            self._sorted = np.insert(self._sorted, places[new], recent[new])
             self._recent = set()
 
 

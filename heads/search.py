@@ -36,9 +36,9 @@ def draw_recipe(task: Task, *, seed: int, trial: int) -> Recipe:
     return Recipe(
         loss=str(rng.choice(AGE_LOSSES)) if task.kind == "age" else Recipe.loss,
         hidden=WIDTHS[rng.integers(len(WIDTHS))],
-        input_dropout=float(rng.uniform(0, 0.4)),
+        input_dropout=float(rng.uniform(0, 0.6)),
         dropout=float(rng.uniform(0.2, 0.7)),
-        weight_decay=float(rng.choice([0, 10 ** rng.uniform(-4, -1)])),
+        weight_decay=float(rng.choice([0, 10 ** rng.uniform(-1, 0.7)])),
         learning_rate=float(10 ** rng.uniform(-3, -1.7)),
         batch_size=int(rng.choice(BATCH_SIZES)),
         sigma=float(rng.uniform(0.5, 3)),

@@ -120,9 +120,9 @@ def test_crashes_come_at_every_step(tmp_path):
     store = open_store(tmp_path / "store", create=True)
     with crash(10**6) as disk:
         add(store, "a")
-    # three folders; spec.json, vectors, table, images: a write, two fsyncs and a rename each
-    assert disk.steps == 3 + 4 * 4
-    with crash(1):
+    # three folders; spec.json, vectors, table, images: a write, two fsyncs and a rename each; vectors have a header
+    assert disk.steps == 3 + 4 * 4 + 1
+    with crash(2):
         add(store, "b")
     (vectors,) = store.folder(PRINT).glob("*.npy")
     (half,) = store.folder(PRINT).glob(".*.tmp")  # the crash lets nobody clean up

@@ -1,6 +1,4 @@
 import shutil
-import threading
-import time
 
 import numpy as np
 import pandas as pd
@@ -37,27 +35,6 @@ def test_block_of_a_face_without_numbers_is_a_status(tmp_path, draw_image):
     assert len(embedded.vectors) == 0
 
 
-def test_next_block_is_embedded_while_the_caller_works_on_the_present_one(tmp_path, draw_image, monkeypatch):
-    monkeypatch.setattr(engine, "BLOCK_PER_CORE", 1)
-    backbone, second = fake_backbone(), threading.Event()
-    embed = backbone._runtime.embed
-
-    def tell(faces):
-        if backbone._runtime.calls:
-            second.set()
-        return embed(faces)
-
-    backbone._runtime.embed = tell
-    for seed in (1, 2):
-        draw_image(tmp_path / f"{seed}.png", seed=seed)
-    jobs = [(number, str(tmp_path / f"{number + 1}.png")) for number in range(2)]
-    settled = {backbone.spec.fingerprint: Contents(np.empty(0, "S32"))}
-    blocks = InProcess([backbone], cores=1).run(jobs, settled)
-    next(blocks)
-    assert second.wait(30)
-    blocks.close()
-
-
 def test_copy_in_the_next_block_is_not_embedded_again(tmp_path, draw_image, monkeypatch):
     monkeypatch.setattr(engine, "BLOCK_PER_CORE", 1)
     backbone = fake_backbone()
@@ -68,6 +45,5 @@ def test_copy_in_the_next_block_is_not_embedded_again(tmp_path, draw_image, monk
     rows = []
     for block in InProcess([backbone], cores=1).run([(n, str(tmp_path / f"{n}.png")) for n in range(6)], settled):
         rows += [key for each in block.embedded.values() for key in each.outcomes]
-        time.sleep(0.05)  # in which the next block is begun
         block.settle(settled)
     assert len(rows) == embedded(backbone) == 1
