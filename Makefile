@@ -45,7 +45,7 @@ torture: install
 	  tests/test_score_cli.py tests/heads/score/test_job.py
 
 benchmark: install
-	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks.speed --images 512 --rounds 3
 	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.compare

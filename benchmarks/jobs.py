@@ -51,7 +51,7 @@ def main() -> None:
         measure_workers(make_folder(given.folder, Path(place) / "few", FEW, copies=False), given.backbone)
         measure_photographs(given.folder, Path(place) / "photographs", given.backbone)
         courses = {}
-        for n in [FEW, *given.images]:
+        for n in sorted({FEW, *given.images}):
             folder, store = make_folder(given.folder, Path(place) / str(n), n), Path(place) / f"store{n}"
             first, again = (extract(folder, given.backbone, store) for _ in range(2))
             courses[f"{n:,} images"] = first.course

@@ -11,6 +11,7 @@ from data.files import write_text
 
 WIDTH, NAMES, NUMBERS, BAR, GAP = 720, 170, 150, 15, 5  # in units; NAMES and NUMBERS are margins
 COLOURS = {"sgemm": "#c9cdd3", "bare": "#8a8f98", "extract": "#1f6feb", "deepface": "#b35900"}
+POINTS = 400  # of a line at most: of more the highest of each stretch
 COURSES = ("#8a8f98", "#b35900", "#1a7f37", "#1f6feb")
 
 
@@ -36,14 +37,15 @@ def bars(found: pd.DataFrame, path: Path, *, title: str, spread_of: Callable[[np
 
 def lines(courses: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, title: str) -> None:
     """Values over time, (seconds, value) each; the time of every line is stretched to the same width."""
-    height, left, right, most = 220, 50, WIDTH - 110, max(value for course in courses.values() for _, value in course)
+    height, left, right, most = 220, 50, WIDTH - 130, max(value for course in courses.values() for _, value in course)
     shapes = [_text(8, 20, title, "normal")]
     for tick in range(0, int(most) + 1, 50):
         y = height + 30 - tick / most * height
         shapes += [f'<path d="M{left} {y:.1f}H{right}" stroke="#ddd"/>', _text(16, int(y) + 4, str(tick), "normal")]
     for number, (name, course) in enumerate(courses.items()):
-        end, colour = course[-1][0], COURSES[number % len(COURSES)]
-        points = (f"{left + at / end * (right - left):.1f},{height + 30 - v / most * height:.1f}" for at, v in course)
+        end, colour, each = course[-1][0], COURSES[number % len(COURSES)], -(-len(course) // POINTS)
+        highest = [max(course[at : at + each], key=lambda look: look[1]) for at in range(0, len(course), each)]
+        points = (f"{left + at / end * (right - left):.1f},{height + 30 - v / most * height:.1f}" for at, v in highest)
         shapes.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         y = 44 + 18 * number
         shapes.append(f'<path d="M{right + 8} {y}h14" stroke="{colour}" stroke-width="3"/>')
