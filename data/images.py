@@ -50,6 +50,11 @@ class ImageHeader:
     sha256: str
 
 
+def is_named_like_an_image(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
 def scan_images(root: str | os.PathLike[str]) -> list[str]:
     """List the files below a folder, whatever they hold: one that is not an image is for the caller to account for.
 

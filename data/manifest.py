@@ -13,7 +13,7 @@ import pandas as pd
 
 from data.errors import ManifestError
 from data.files import atomic_write
-from data.images import IMAGE_SUFFIXES, printable, scan_images, scan_objects
+from data.images import IMAGE_SUFFIXES, is_named_like_an_image, printable, scan_images, scan_objects
 from data.labels import COLUMN_SYNONYMS, ETHNICITY_WORDS, GENDER_WORDS, OLDEST_AGE
 from data.remote import RemotePath, StorageError, is_remote, place
 
@@ -125,7 +125,7 @@ def list_images(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataFra
         return read_manifest(source).frame[["image_id", "path"]].apply(_texts), 0
     folder = os.path.abspath(source)
     files = scan_images(folder)
-    names = [name for name in files if _is_named_like_an_image(name)]
+    names = [name for name in files if is_named_like_an_image(name)]
     if not names:
         raise _no_images(folder, len(files))
     return _table_below(folder, names), len(files) - len(names)
@@ -163,7 +163,7 @@ def _list_objects(source: str | os.PathLike[str] | RemotePath) -> tuple[pd.DataF
     except StorageError as error:
         raise ManifestError(str(error)) from None
     objects = scan_objects(folder)
-    images = [each for each in objects if _is_named_like_an_image(each.name)]
+    images = [each for each in objects if is_named_like_an_image(each.name)]
     if not images:
         raise _no_images(str(folder), len(objects))
     looks = {
@@ -191,10 +191,6 @@ def _texts(texts: "Sequence[str] | pd.Series") -> pd.Series:
         return pd.Series(texts, dtype="string[pyarrow]")
     except UnicodeEncodeError:  # the name of a file need not be UTF-8
         return pd.Series(texts, dtype=object)
-
-
-def _is_named_like_an_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _no_images(folder: str, files: int) -> ManifestError:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data.archives import MARK, is_archive, list_members
 from data.errors import ManifestError
-from data.images import IMAGE_SUFFIXES, printable, scan_folder
+from data.images import is_named_like_an_image, printable, scan_folder
 from data.manifest import TABLE_SUFFIXES, list_images, table_of
 from data.remote import is_remote
 
@@ -59,7 +59,7 @@ def names_in_folders(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
         before = f"{printable(folder.rstrip('/'))}/" if len(folders) > 1 else ""
         top = os.path.abspath(folder)
         for name in scan_folder(top):
-            if name.lower().endswith(IMAGE_SUFFIXES):
+            if is_named_like_an_image(name):
                 yield before + printable(name), f"{top}/{name}"
 
 
@@ -79,13 +79,13 @@ def _list(source: str, *, alone: bool) -> Listing:
         return list_images(source)
     if not os.path.lexists(source) and glob.has_magic(source):
         return _of_pattern(source)
-    if os.path.lexists(source) or source.lower().endswith(IMAGE_SUFFIXES):
+    if os.path.lexists(source) or is_named_like_an_image(source):
         return _of_names([source]), 0
     return list_images(source)  # which says what is wrong with it
 
 
 def _of_objects(source: str, *, alone: bool) -> Listing:
-    if source.lower().endswith(IMAGE_SUFFIXES):
+    if is_named_like_an_image(source):
         return _of_names([source]), 0
     images, ignored = list_images(source)
     return images if alone else _under(source, images), ignored
@@ -101,7 +101,7 @@ def _of_archive(source: str) -> Listing:
     if is_remote(source):
         raise ManifestError(f"expected an archive on this machine; found {source}.\nCopy it here.")
     members = list_members(source)
-    images = [name for name in members if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [name for name in members if is_named_like_an_image(name)]
     if not images:
         raise ManifestError(
             f"expected images in {printable(source)}; found {len(members)} files, none of them named like one.\n"
@@ -114,7 +114,7 @@ def _of_archive(source: str) -> Listing:
 
 def _of_pattern(source: str) -> Listing:
     files = [name for name in sorted(glob.glob(source, recursive=True)) if not os.path.isdir(name)]
-    images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [name for name in files if is_named_like_an_image(name)]
     if not images:
         raise ManifestError(
             f"expected images; found {len(files)} files like {printable(source)}, none of them named like one.\n"
