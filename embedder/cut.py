@@ -67,13 +67,17 @@ def cut_network(row: BackboneSpec, path: Path, *, layer: str | None = None) -> C
 
 
 def _before_last(model: "onnx.ModelProto", row: BackboneSpec) -> str:
-    """What goes into the last learnt layer: its one input that is no constant."""
+    """What goes into the last learnt layer, beside its weights."""
     constants = {each.name for each in model.graph.initializer}
-    constants |= {node.output[0] for node in model.graph.node if node.op_type in ("Constant", "Identity", "Transpose")}
-    for node in reversed(model.graph.node):
-        if node.op_type in _WEIGHED and node.input[1] in constants:
-            return str(node.input[0])
-    raise BackboneError(f"{row.name} has no layer that is learnt ({', '.join(_WEIGHED)}): name a tensor with --layer")
+    layer = ""
+    for node in model.graph.node:  # each after what it needs
+        if constants.issuperset(filter(None, node.input)):
+            constants.update(node.output)
+        elif node.op_type in _WEIGHED and node.input[1] in constants:
+            layer = node.input[0]
+    if not layer:
+        raise BackboneError(f"{row.name} has no layer that is learnt ({', '.join(_WEIGHED)}): name a tensor: --layer")
+    return layer
 
 
 def _require_tensor(model: "onnx.ModelProto", layer: str, row: BackboneSpec) -> None:

@@ -255,6 +255,14 @@ def test_listed_texts_are_in_arrows_memory_but_for_names_that_are_not_utf8(tmp_p
     assert [str(dtype) for dtype in images.dtypes] == ["string", "object"]
 
 
+def test_images_of_a_folder_whose_own_name_is_not_utf8_can_be_opened(tmp_path):
+    folder = tmp_path / os.fsdecode(b"f\xe9")
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"a")
+    images, _ = list_images(folder)
+    assert (images["image_id"].tolist(), Path(images["path"][0]).read_bytes()) == (["a.jpg"], b"a")
+
+
 def test_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(ManifestError, match="found 1 files, none of them named like one"):

@@ -26,9 +26,18 @@ def write_dense_onnx(
 
 
 def save_graph(
-    path: Path, nodes: list, inputs: list, outputs: list, matrix: np.ndarray, *, opset: int, ir: int = 8
+    path: Path,
+    nodes: list,
+    inputs: list,
+    outputs: list,
+    matrix: np.ndarray,
+    *,
+    opset: int,
+    ir: int = 8,
+    name: str = "m",
 ) -> Path:
-    graph = helper.make_graph(nodes, "dense", inputs, outputs, [numpy_helper.from_array(matrix, "m")])
+    """Write a graph with one constant, `matrix`, under a name."""
+    graph = helper.make_graph(nodes, "dense", inputs, outputs, [numpy_helper.from_array(matrix, name)])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir), str(path))
     path.with_suffix(".json").write_text(json.dumps({"channel_order": "RGB", "normalization": "raw"}))
     return path

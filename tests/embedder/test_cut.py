@@ -3,14 +3,15 @@ import json
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from data.errors import BackboneError
 from embedder.backbone import load_backbone
 from embedder.cut import cut_network
 from embedder.preprocess import decode
 from embedder.resolve import resolve_backbone
-from tests.embedder.graphs import write_dense_onnx
+from tests.embedder.graphs import SIZE, save_graph, write_dense_onnx
+from tests.fakes import write_mean_colour_onnx
 
 SETTINGS = "channel_order=BGR,normalization=base"
 
@@ -36,6 +37,29 @@ def test_real_network_is_its_cut_and_its_last_layers(shared, utkface_dir, tmp_pa
 def epsilon_of(path):
     (last,) = onnx.load(str(path)).graph.node[-1:]
     return next(each.f for each in last.attribute if each.name == "epsilon")
+
+
+def test_product_of_two_things_seen_is_no_layer_that_is_learnt(tmp_path):
+    """As in attention: what is multiplied is no constant though it was turned; weights are, though they were."""
+    weights = np.ones((5, 144), np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Transpose", ["weights"], ["turned"]),
+        helper.make_node("MatMul", ["flat", "turned"], ["learnt"]),
+        helper.make_node("Transpose", ["learnt"], ["seen"]),
+        helper.make_node("MatMul", ["learnt", "seen"], ["rows"]),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, *SIZE, 3])]
+    outputs = [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 1])]
+    path = save_graph(tmp_path / "net.onnx", nodes, inputs, outputs, weights, opset=13, name="weights")
+    assert cut_network(resolve_backbone(str(path)), tmp_path / "cut.onnx").layer == "flat"
+
+
+def test_network_without_a_learnt_layer_needs_a_name(tmp_path):
+    path = write_mean_colour_onnx(tmp_path / "net.onnx")
+    row = resolve_backbone(f"{path},{SETTINGS}")
+    with pytest.raises(BackboneError, match="no layer that is learnt"):
+        cut_network(row, tmp_path / "cut.onnx")
 
 
 def test_settings_go_with_the_cut(tmp_path):

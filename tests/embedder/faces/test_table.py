@@ -87,3 +87,10 @@ def test_spec_goes_through_json(name):
     spec = table_spec(parse_detector(name))
     again = type(spec).from_json(json.loads(json.dumps(spec.to_json())))
     assert (again, again.fingerprint) == (spec, spec.fingerprint)
+
+
+def test_table_is_another_where_less_is_taken_for_a_face(monkeypatch):
+    detector = parse_detector("hog")
+    fingerprint, row = table_spec(detector).fingerprint, table.DETECTORS["hog"]
+    monkeypatch.setitem(table.DETECTORS, "hog", replace(row, threshold=row.threshold - 0.1))
+    assert table_spec(detector).fingerprint != fingerprint
