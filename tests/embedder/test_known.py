@@ -32,6 +32,7 @@ def test_contents_hold_what_a_set_holds(tmp_path_factory, first, later, asked):
     assert contents.holds(as_array(asked)).tolist() == [sha256 in whole for sha256 in asked]
     path = tmp_path_factory.mktemp("contents") / "c.npy"
     contents.save(path)
+    assert len(np.load(path)) == len(whole)
     loaded = Contents.load(path)
     assert [sha256 in loaded for sha256 in asked] == [sha256 in whole for sha256 in asked]
 
